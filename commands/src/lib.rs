@@ -1,0 +1,5 @@
+//! The write side of Hakken: one small loop (load, decide, append, acknowledge), the process
+//! managers, and the ports that both need.
+
+pub mod clock;
+pub mod store;

@@ -1,0 +1,196 @@
+//! The port to the event store, as the write side needs it. Every adapter passes the same
+//! contract suite (`tests/`).
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::{future::BoxFuture, stream::BoxStream};
+use hakken_domain::{
+    codec,
+    envelope::{Decoded, Position, StoredEvent, StreamId, Version},
+    names::EventId,
+    time::Timestamp,
+};
+
+/// An event that is to be appended.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// Its id.
+    pub id: EventId,
+    /// Its kind.
+    pub kind: &'static str,
+    /// The schema version of its data.
+    pub schema: u16,
+    /// Its data, stored byte for byte.
+    pub data: Bytes,
+    /// Its metadata, stored byte for byte.
+    pub meta: Bytes,
+    /// The same, decoded, so that nobody who follows the store live decodes it again.
+    pub decoded: Option<Decoded>,
+}
+
+impl NewEvent {
+    /// Encodes an event.
+    pub fn encode(id: EventId, decoded: Decoded) -> Self {
+        let (kind, schema) = codec::kind_of(&decoded.event);
+        Self {
+            id,
+            kind,
+            schema,
+            data: codec::encode(&decoded.event).into(),
+            meta: codec::encode_metadata(&decoded.meta).into(),
+            decoded: Some(decoded),
+        }
+    }
+}
+
+/// Events for one stream, to be appended together or not at all.
+#[derive(Debug, Clone)]
+pub struct Append {
+    /// The stream.
+    pub stream: StreamId,
+    /// The version that the stream must have: 0 if it must be empty.
+    pub expected: Version,
+    /// One or more events.
+    pub events: Vec<NewEvent>,
+}
+
+/// What became of one [`Append`].
+#[derive(Debug, Clone)]
+pub enum Appended {
+    /// The events are durable, with these positions.
+    Written(Vec<Arc<StoredEvent>>),
+    /// The stream has another version. Nothing of this append was written.
+    Conflict {
+        /// What the stream has after `expected`, oldest first; at most
+        /// [`MAX_CONFLICT_EVENTS`], read on from the store for more. Empty when the stream is
+        /// shorter than `expected`.
+        newer: Vec<Arc<StoredEvent>>,
+    },
+}
+
+/// Most events that a conflict brings along.
+pub const MAX_CONFLICT_EVENTS: usize = 1_000;
+
+/// Why a store did not do what it was asked.
+#[derive(Debug)]
+pub struct StoreError {
+    /// What to do about it.
+    pub kind: StoreErrorKind,
+    /// What went wrong underneath.
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// What to do about a [`StoreError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreErrorKind {
+    /// The store cannot be reached just now. Whether an append was written is not known.
+    Unavailable,
+    /// Writing or syncing failed, or the disk is full: this process must not write again. What
+    /// is on disk is found again at the next start.
+    Fatal,
+    /// What is stored cannot be read.
+    Corrupt,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            StoreErrorKind::Unavailable => "the event store cannot be reached",
+            StoreErrorKind::Fatal => "the event store can no longer be written",
+            StoreErrorKind::Corrupt => "the event store cannot be read",
+        };
+        write!(f, "{what}: {}", self.source)
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(self.source.as_ref())
+    }
+}
+
+/// Batches of events in order of position, without a gap: first what is stored, then what is
+/// appended, live. It ends after an error; whoever reads on asks again from where they were.
+pub type EventStream = BoxStream<'static, Result<Vec<Arc<StoredEvent>>, StoreError>>;
+
+/// The event store.
+///
+/// - Positions are totally ordered. A reader never sees n + 1 before n is visible and final.
+/// - `recorded_at` never runs backwards along positions.
+/// - Bytes come back byte for byte.
+/// - Appends of one call need not be atomic together; the events of one append are.
+/// - A call that is dropped half-way may or may not have written.
+pub trait EventStore: Send + Sync + 'static {
+    /// Appends to many streams with one sync. Each stream stands at most once in a batch. The
+    /// answer has one entry for each append, in their order, and comes when what is written is
+    /// durable. Each event gets `now` as its recorded time, or the time of the event before it if
+    /// that is later.
+    fn append(
+        &self,
+        batch: Vec<Append>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>>;
+
+    /// Events of a stream with versions after `after`, oldest first, at most `limit`.
+    fn read_stream(
+        &self,
+        stream: StreamId,
+        after: Version,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<StoredEvent>>, StoreError>>;
+
+    /// Events of all streams with positions after `after`, in order, at most `limit`.
+    fn read_all(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<StoredEvent>>, StoreError>>;
+
+    /// The position of the newest event; 0 if there is none.
+    fn head(&self) -> BoxFuture<'_, Result<Position, StoreError>>;
+
+    /// Everything after `after`, and then whatever is appended, as it becomes durable. A reader
+    /// that is too slow for the live feed is fed from the store until it has caught up.
+    fn follow(&self, after: Position) -> EventStream;
+}
+
+/// Snapshots of streams and durable checkpoints of processes: small things that the write side
+/// keeps beside the events. A lost snapshot costs time, a lost checkpoint costs repeated work;
+/// neither loses a fact.
+pub trait SideStore: Send + Sync + 'static {
+    /// The newest snapshot of a stream.
+    fn load_snapshot(
+        &self,
+        stream: StreamId,
+    ) -> BoxFuture<'_, Result<Option<Snapshot>, StoreError>>;
+
+    /// Keeps a snapshot; it replaces the one before.
+    fn save_snapshot(
+        &self,
+        stream: StreamId,
+        snapshot: Snapshot,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// How far a process has come.
+    fn load_checkpoint(&self, process: &'static str)
+    -> BoxFuture<'_, Result<Position, StoreError>>;
+
+    /// Remembers how far a process has come.
+    fn save_checkpoint(
+        &self,
+        process: &'static str,
+        position: Position,
+    ) -> BoxFuture<'_, Result<(), StoreError>>;
+}
+
+/// A stream's state at a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Up to which event.
+    pub version: Version,
+    /// Which program can read it (`hakken_domain::SNAPSHOT_FORMAT` and the loop's own).
+    pub format: u32,
+    /// The state.
+    pub bytes: Bytes,
+}

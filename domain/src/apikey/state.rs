@@ -1,0 +1,5 @@
+use serde::{Deserialize, Serialize};
+
+/// What the rules remember.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {}

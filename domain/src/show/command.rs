@@ -1,0 +1,46 @@
+//! What one may ask of a show, and why it may be refused.
+
+use super::events::{ShowScheduled, TicketType};
+use crate::names::{Reason, TicketTypeId};
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// It will take place.
+    ScheduleShow(Box<ShowScheduled>),
+    /// Offer a ticket type, or change its terms. What is ordered already keeps its price.
+    OfferTicketType(Box<TicketType>),
+    /// Offer it no more.
+    WithdrawTicketType {
+        /// Which.
+        ticket_type: TicketTypeId,
+    },
+    /// It will not take place.
+    CancelShow {
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// Why a command is refused, in the order of the checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejection {
+    /// No show has this id.
+    ShowUnknown,
+    /// The show is scheduled already, with other contents.
+    ShowExists,
+    /// It will not take place.
+    ShowCancelled,
+    /// It ends before it begins, or entry ends before it begins.
+    TimesInvalid,
+    /// One stop alone, or more than 65.
+    StopsInvalid,
+    /// A price is more than one amount can be.
+    PriceInvalid,
+    /// Two fares for the same legs, or legs that the show does not have.
+    FaresInvalid,
+    /// More than 500 ticket types.
+    TooManyTicketTypes,
+    /// No ticket type has this name.
+    TicketTypeUnknown,
+}

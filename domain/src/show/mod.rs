@@ -1,0 +1,12 @@
+//! A show: when, where, and what is offered for how much.
+
+mod command;
+mod decide;
+mod events;
+mod state;
+#[cfg(test)]
+mod tests;
+
+pub use command::*;
+pub use events::*;
+pub use state::State;

@@ -1,0 +1,3 @@
+//! The read side of Hakken.
+
+pub mod feed;

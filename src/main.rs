@@ -1,0 +1,2 @@
+//! Hakken.
+fn main() {}
