@@ -2,6 +2,7 @@
 //! managers, and the ports that both need.
 
 pub mod clock;
+pub mod desk;
 pub mod engine;
 pub mod payments;
 pub mod process;

@@ -214,9 +214,19 @@ enum Ask {
         reply: oneshot::Sender<Result<Option<Receipt>, CommandError>>,
     },
     Read {
+        tenant: Tenant,
         question: Question,
         reply: oneshot::Sender<Result<Box<dyn Any + Send>, CommandError>>,
     },
+}
+
+/// Whose streams a question may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tenant {
+    /// Everybody's: the engine's own processes.
+    Any,
+    /// Those of this organizer, or the engine's own.
+    Of(Option<OrganizerId>),
 }
 
 type Question = Box<dyn FnMut(&State, Version) -> Box<dyn Any + Send> + Send>;
@@ -279,15 +289,17 @@ impl Engine {
     }
 
     /// Looks at the state of a stream; what is seen is durable when the answer comes. Version 0
-    /// is a stream that does not exist. The question may be asked more than once.
+    /// is a stream that does not exist. The question may be asked more than once. `NotYours` if
+    /// the stream is another organizer's.
     pub async fn read<R: Send + 'static>(
         &self,
+        tenant: Tenant,
         stream: impl Into<StreamId>,
         mut question: impl FnMut(&State, Version) -> R + Send + 'static,
     ) -> Result<R, CommandError> {
         let question: Question = Box::new(move |state, version| Box::new(question(state, version)));
         let (reply, answer) = oneshot::channel();
-        self.send(stream.into(), false, None, Ask::Read { question, reply })?;
+        self.send(stream.into(), false, None, Ask::Read { tenant, question, reply })?;
         let answer = answer.await.unwrap_or(Err(CommandError::Unavailable))?;
         Ok(*answer.downcast().expect("the question gives an R"))
     }
@@ -347,6 +359,13 @@ impl Ask {
         match self {
             Self::Execute { asker, .. } | Self::Recall { asker, .. } => Some(asker),
             Self::Read { .. } => None,
+        }
+    }
+
+    fn tenant(&self) -> Tenant {
+        match self {
+            Self::Execute { asker, .. } | Self::Recall { asker, .. } => Tenant::Of(asker.organizer),
+            Self::Read { tenant, .. } => *tenant,
         }
     }
 

@@ -17,7 +17,7 @@ use tokio::{
 use tracing::{error, warn};
 
 use super::{
-    Ask, Asker, CommandError, Counters, Health, Limits, Pending, Ports, Receipt, Work,
+    Ask, Asker, CommandError, Counters, Health, Limits, Pending, Ports, Receipt, Tenant, Work,
     batch::{Answer, Batch, Item, position_of},
     entry::{Entry, Facts},
     load::{self, Loaded},
@@ -179,8 +179,8 @@ impl Loop {
     ) -> Option<Box<Pending>> {
         pending.attempts += 1;
         let stream = pending.stream;
-        if let Some(asker) = pending.ask.asker()
-            && facts.owner.is_some_and(|owner| owner != asker.organizer)
+        if let (Tenant::Of(asking), Some(owner)) = (pending.ask.tenant(), facts.owner)
+            && asking != owner
         {
             pending.ask.fail(CommandError::NotYours);
             return None;

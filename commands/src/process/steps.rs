@@ -7,7 +7,7 @@ use hakken_domain::{
 };
 
 use super::Retry;
-use crate::engine::{Asker, CommandError, Engine, Receipt, Request};
+use crate::engine::{Asker, CommandError, Engine, Receipt, Request, Tenant};
 
 /// Sends commands whose keys are derived from the event.
 pub(super) struct Steps<'a> {
@@ -80,7 +80,7 @@ impl Steps<'_> {
         mut question: impl FnMut(&State) -> R + Send + 'static,
     ) -> Result<R, Retry> {
         self.engine
-            .read(stream, move |state, _| question(state))
+            .read(Tenant::Any, stream, move |state, _| question(state))
             .await
             .map_err(|error| Retry(format!("reading {stream}: {error}")))
     }
