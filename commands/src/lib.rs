@@ -7,3 +7,6 @@ pub mod engine;
 pub mod payments;
 pub mod process;
 pub mod store;
+mod write_side;
+
+pub use write_side::{WriteOptions, WriteSide};
