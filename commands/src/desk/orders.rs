@@ -3,12 +3,11 @@
 use hakken_domain::{
     Event, State,
     envelope::{Position, StreamId},
-    inventory::{HoldStatus, HoldView, Places},
-    legs::Legs,
+    inventory::{HoldView, Places},
     money::Currency,
     names::{BuyerRef, Category, HoldId, OrderId, PoolId, SeatId, ShowId, TicketTypeId},
     order::{self, Item, MAX_ITEMS, Payment},
-    show::TicketType,
+    show,
     time::Timestamp,
 };
 
@@ -70,7 +69,7 @@ pub enum Settled {
 struct Held {
     places: Places,
     currency: Currency,
-    types: Vec<TicketType>,
+    show: show::State,
     seat_categories: Vec<Category>,
     pool_categories: Vec<Category>,
 }
@@ -178,64 +177,58 @@ impl Desk {
         Ok((order_currency.unwrap_or(Currency::JPY), items))
     }
 
-    async fn held(
-        &self,
-        asker: &Asker,
-        line: &Line,
-        buyer: &BuyerRef,
-    ) -> Result<Held, DeskError> {
+    async fn held(&self, asker: &Asker, line: &Line, buyer: &BuyerRef) -> Result<Held, DeskError> {
         let tenant = Tenant::Of(asker.organizer);
         let (show, hold) = (line.show, line.hold);
         let known = self.engine.read(tenant, StreamId::show(show), |state, _| {
             let State::Show(show) = state else { unreachable!("a show's stream") };
-            let scheduled = show.scheduled()?;
-            let types: Vec<TicketType> = show.ticket_types().cloned().collect();
-            Some((show.is_cancelled(), scheduled.currency, types))
+            Some((show.scheduled()?.currency, show.as_ref().clone()))
         });
-        let (cancelled, currency, types) = match known.await {
+        let (currency, offers) = match known.await {
             Ok(found) => found.ok_or(DeskRejection::ShowUnknown(show))?,
             Err(CommandError::NotYours) => return Err(DeskRejection::ShowUnknown(show).into()),
             Err(error) => return Err(error.into()),
         };
-        if cancelled {
+        if offers.is_cancelled() {
             return Err(DeskRejection::ShowCancelled(show).into());
         }
-        let view = self
+        let now = self.engine.clock().now();
+        let buyer = buyer.clone();
+        let (places, seat_categories, pool_categories) = self
             .engine
             .read(tenant, StreamId::inventory(show), move |state, _| {
                 let State::Inventory(inventory) = state else { unreachable!("its stream") };
-                let view = inventory.hold(hold)?;
-                let seat_categories = view.places.seats.iter();
-                let seat_categories: Option<Vec<Category>> =
-                    seat_categories.map(|seat| inventory.seat_category(seat).cloned()).collect();
-                let pool_categories = view.places.pools.iter();
-                let pool_categories: Option<Vec<Category>> =
-                    pool_categories.map(|p| inventory.pool_category(&p.pool).cloned()).collect();
-                Some((view, seat_categories?, pool_categories?))
+                let places = live_places(hold, inventory.hold(hold), &buyer, now)?;
+                let seats = places.seats.iter();
+                let seats = seats.filter_map(|seat| inventory.seat_category(seat).cloned());
+                let pools = places.pools.iter();
+                let pools = pools.filter_map(|p| inventory.pool_category(&p.pool).cloned());
+                let (seats, pools): (Vec<Category>, Vec<Category>) =
+                    (seats.collect(), pools.collect());
+                Ok((places, seats, pools))
             })
-            .await?;
-        let (view, seat_categories, pool_categories) =
-            view.ok_or(DeskRejection::HoldUnknown(hold))?;
-        check_hold(hold, &view, buyer, self.engine.clock().now())?;
-        Ok(Held { places: view.places, currency, types, seat_categories, pool_categories })
+            .await?
+            .map_err(DeskError::Refused)?;
+        Ok(Held { places, currency, show: offers, seat_categories, pool_categories })
     }
 }
 
-fn check_hold(
+fn live_places(
     hold: HoldId,
-    view: &HoldView,
-    buyer: &BuyerRef,
+    view: Option<HoldView>,
+    wanted_by: &BuyerRef,
     now: Timestamp,
-) -> Result<(), DeskRejection> {
-    match view.status {
-        HoldStatus::Live { expires_at } if expires_at > now => {}
-        HoldStatus::Live { .. } | HoldStatus::Ended => return Err(DeskRejection::HoldOver(hold)),
-        HoldStatus::Confirmed => return Err(DeskRejection::HoldConfirmed(hold)),
-    }
-    if view.buyer.as_ref() == Some(buyer) {
-        Ok(())
-    } else {
-        Err(DeskRejection::BuyerDiffers(hold))
+) -> Result<Places, DeskRejection> {
+    match view {
+        None => Err(DeskRejection::HoldUnknown(hold)),
+        Some(HoldView::Live { buyer, .. }) if buyer != *wanted_by => {
+            Err(DeskRejection::BuyerDiffers(hold))
+        }
+        Some(HoldView::Live { expires_at, places, .. }) if expires_at > now => Ok(places),
+        Some(HoldView::Live { .. } | HoldView::Released | HoldView::Expired) => {
+            Err(DeskRejection::HoldOver(hold))
+        }
+        Some(HoldView::Confirmed { .. }) => Err(DeskRejection::HoldConfirmed(hold)),
     }
 }
 
@@ -276,8 +269,10 @@ fn add_items(items: &mut Vec<Item>, line: &Line, held: &Held) -> Result<(), Desk
             PlaceName::Seat(seat) => (Some(seat.clone()), None),
             PlaceName::Pool(pool) => (None, Some(pool.clone())),
         };
-        let price_minor = price(&held.types, &ticket_type, category, pool.as_ref(), legs)
-            .ok_or(DeskRejection::TicketTypeNotOffered(ticket_type.clone(), place))?;
+        let price_minor = held
+            .show
+            .price(&ticket_type, category, pool.as_ref(), legs)
+            .ok_or_else(|| DeskRejection::TicketTypeNotOffered(ticket_type.clone(), place))?;
         let item = u16::try_from(items.len() + 1).expect("at most 100 items");
         let (show, hold) = (line.show, line.hold);
         items.push(Item { item, show, hold, seat, pool, legs, ticket_type, price_minor });
@@ -301,14 +296,4 @@ fn add_items(items: &mut Vec<Item>, line: &Line, held: &Held) -> Result<(), Desk
             Err(DeskRejection::PlaceNotHeld(line.hold, place))
         }
     }
-}
-
-fn price(
-    types: &[TicketType],
-    wanted: &TicketTypeId,
-    category: &Category,
-    pool: Option<&PoolId>,
-    legs: Legs,
-) -> Option<u64> {
-    types.iter().find(|t| t.ticket_type == *wanted)?.price(category, pool, legs)
 }

@@ -74,7 +74,9 @@ impl Desk {
         let receipt = self.ask(asker, StreamId::show(show), cancel).await?;
         let close = inventory::Command::CloseSales { reason };
         match self.ask(part, StreamId::inventory(show), close).await {
-            Ok(closed) => Ok(Receipt { position: receipt.position.max(closed.position), ..receipt }),
+            Ok(closed) => {
+                Ok(Receipt { position: receipt.position.max(closed.position), ..receipt })
+            }
             // It never was on sale.
             Err(CommandError::Rejected(_)) => Ok(receipt),
             Err(error) => Err(error),

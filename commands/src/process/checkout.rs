@@ -15,7 +15,7 @@ use hakken_domain::{
     envelope::{StoredEvent, StreamId},
     inventory::{self, Place, Places, PoolPlaces},
     legs::Legs,
-    names::{BuyerRef, HoldId, OrderId, Reason, ShowId, TicketId},
+    names::{BuyerRef, CancellationId, HoldId, OrderId, Reason, ShowId, TicketId},
     order::{self, CancellationRequested, Item, OrderStatus},
     show::Issuance,
     ticket::{self, Channel, EntryRule, TicketCreated},
@@ -44,7 +44,7 @@ struct OrderView {
     items: Vec<Item>,
     /// All.
     all_items: Vec<Item>,
-    pending: Option<CancellationRequested>,
+    pending: Option<CancellationId>,
 }
 
 /// The items of an order under one hold.
@@ -112,16 +112,16 @@ impl Checkout {
         steps
             .read(stream, move |state| {
                 let State::Order(order) = state else { unreachable!("an order's stream") };
-                let all_items: Vec<Item> = order.items().map(|item| item.item.clone()).collect();
-                let items =
-                    order.items().filter(|i| !i.cancelled).map(|i| i.item.clone()).collect();
+                let all_items: Vec<Item> = order.items().iter().map(|i| i.item.clone()).collect();
+                let live = order.items().iter().filter(|i| !i.cancelled);
+                let items = live.map(|i| i.item.clone()).collect();
                 order.buyer().map(|buyer| OrderView {
                     id: OrderId(stream.id),
                     status: order.status(),
                     buyer: buyer.clone(),
                     items,
                     all_items,
-                    pending: order.pending_cancellation().cloned(),
+                    pending: order.pending_cancellation().map(|p| p.request.cancellation),
                 })
             })
             .await?
@@ -161,7 +161,10 @@ impl Checkout {
                 return Ok(false);
             }
         }
-        expect_done("confirmed", steps.send("confirmed", stream, order::Command::ConfirmOrder).await?)?;
+        expect_done(
+            "confirmed",
+            steps.send("confirmed", stream, order::Command::ConfirmOrder).await?,
+        )?;
         Ok(true)
     }
 
@@ -208,8 +211,7 @@ impl Checkout {
         if show.immediate {
             let command = ticket::Command::IssueTicket { code_key, channel: Channel::Online };
             // Both wait in the stream's queue at once and become durable together.
-            let (created, issued) =
-                futures_util::join!(create, steps.create(&issue, stream, command));
+            let (created, issued) = tokio::join!(create, steps.create(&issue, stream, command));
             expect_done("create", created?)?;
             match issued? {
                 Ok(_)
@@ -298,7 +300,7 @@ impl Checkout {
         asked: &CancellationRequested,
     ) -> Result<(), Retry> {
         let order = self.order(steps).await?;
-        if order.pending.as_ref().is_none_or(|p| p.cancellation != asked.cancellation) {
+        if order.pending != Some(asked.cancellation) {
             return Ok(());
         }
         let items: Vec<&Item> =

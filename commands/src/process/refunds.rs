@@ -37,7 +37,7 @@ impl Refunds {
         let found = steps
             .read(stream, move |state| {
                 let State::Order(order) = state else { unreachable!("an order's stream") };
-                let method = order.payments().find(|p| p.payment == payment)?.method.clone();
+                let method = order.payment(&payment)?.method.clone();
                 Some((order.currency()?, method))
             })
             .await?;

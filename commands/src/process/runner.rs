@@ -7,11 +7,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{
-    StreamExt,
-    future::BoxFuture,
-    stream::FuturesUnordered,
-};
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use hakken_domain::envelope::{Position, StoredEvent, StreamId};
 use tokio::{
     sync::{oneshot, watch},
@@ -100,11 +96,7 @@ impl ProcessHandle {
     /// How far it is.
     pub fn progress(&self) -> Progress {
         let shared = lock(&self.shared);
-        Progress {
-            done: shared.done(),
-            waiting: shared.unanswered.len(),
-            retries: shared.retries,
-        }
+        Progress { done: shared.done(), waiting: shared.unanswered.len(), retries: shared.retries }
     }
 
     /// Waits until the event at this position is answered; false if that takes longer.
@@ -206,7 +198,7 @@ impl Runner {
         loop {
             let room = lock(&self.shared).unanswered.len() < QUEUE;
             tokio::select! {
-                _ = stopped.wait_for(|stopped| *stopped) => return true,
+                () = told(stopped) => return true,
                 Some(event) = self.under_way.next(), if !self.under_way.is_empty() => {
                     self.answered(&event);
                 }
@@ -330,7 +322,13 @@ impl Pause {
     async fn or_stopped(&mut self, stopped: &mut watch::Receiver<bool>) -> bool {
         tokio::select! {
             () = self.wait() => false,
-            _ = stopped.wait_for(|stopped| *stopped) => true,
+            () = told(stopped) => true,
         }
     }
+}
+
+/// Waits until told to stop.
+pub(super) async fn told(stop: &mut watch::Receiver<bool>) {
+    // An error means that nobody is left who could tell: that is a reason to stop, too.
+    drop(stop.wait_for(|stop| *stop).await);
 }

@@ -18,6 +18,7 @@ use hakken_domain::{
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tracing::{error, warn};
 
+use super::runner::told;
 use crate::{
     engine::{Asker, Engine, Request},
     store::{EventStore, SideStore},
@@ -152,7 +153,7 @@ async fn run(
         let mut next = Instant::now() + EVERY;
         loop {
             tokio::select! {
-                _ = stopped.wait_for(|stopped| *stopped) => {
+                () = told(&mut stopped) => {
                     save(&*side, &holds).await;
                     return;
                 }
@@ -176,7 +177,7 @@ async fn run(
         }
         tokio::select! {
             () = tokio::time::sleep(EVERY) => {}
-            _ = stopped.wait_for(|stopped| *stopped) => return,
+            () = told(&mut stopped) => return,
         }
     }
 }
