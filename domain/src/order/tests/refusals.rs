@@ -189,8 +189,14 @@ fn what_is_not_paid_is_not_sold() {
     given(part()).when(Command::ConfirmOrder).then_rejected(not_paid());
     given(part()).when(fail()).then_rejected(not_paid());
     given(part()).when(cancel(1, &[1])).then_rejected(not_paid());
-    let taken_back = [paid_order(), reversed("p1", 6_000)];
-    given(taken_back).when(Command::ConfirmOrder).then_rejected(not_paid());
+}
+
+#[test]
+fn a_chargeback_does_not_stop_a_checkout_half_way() {
+    let taken_back = || [paid_order(), reversed("p1", 6_000)];
+    let confirmed = Event::OrderConfirmed(OrderConfirmed {});
+    given(taken_back()).when(Command::ConfirmOrder).then([confirmed]);
+    given(taken_back()).when(cancel(1, &[])).then_rejected(Rejection::CheckoutUnderWay);
 }
 
 #[test]
