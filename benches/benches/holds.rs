@@ -19,9 +19,7 @@ use hakken_adapters::{
     system::{RandomIds, SystemClock},
 };
 use hakken_benches::{median, rawlog::RawLog, thousands};
-use hakken_commands::{
-    engine::{Asker, Engine, Limits, Ports, Request},
-};
+use hakken_commands::engine::{Asker, Engine, Limits, Ports, Request};
 use hakken_domain::{
     Command,
     envelope::{Fingerprint, StreamId},
@@ -171,12 +169,7 @@ async fn open_show(engine: &Engine) -> Result<ShowId> {
     Ok(show)
 }
 
-async fn ask(
-    engine: &Engine,
-    show: ShowId,
-    command: inventory::Command,
-    key: &str,
-) -> Result<()> {
+async fn ask(engine: &Engine, show: ShowId, command: inventory::Command, key: &str) -> Result<()> {
     let request = Request {
         stream: StreamId::inventory(show),
         command: Command::Inventory(command),

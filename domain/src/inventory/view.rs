@@ -106,3 +106,12 @@ impl Sales {
         allotment.map(|number| self.allotment_names.name(number).clone())
     }
 }
+
+impl State {
+    /// About how many bytes it takes in memory.
+    pub fn weight(&self) -> usize {
+        self.sales
+            .as_ref()
+            .map_or(1_024, |sales| sales.layout.seats.len() * 160 + sales.holds.len() * 160 + 4_096)
+    }
+}

@@ -201,7 +201,9 @@ fn confirm(state: &State) -> Decision {
     if state.is_over() {
         return Err(Rejection::OrderOver);
     }
-    if state.due_minor() > 0 {
+    // A chargeback in between does not stop the checkout: it goes to its end, and then the
+    // reversed payment suspends the tickets.
+    if state.status() != OrderStatus::Paid {
         return Err(Rejection::NotPaid);
     }
     happened(Event::OrderConfirmed(OrderConfirmed {}))

@@ -118,6 +118,8 @@ pub struct State {
     waived_minor: u64,
     payments: Vec<OrderPayment>,
     refunds: Vec<OrderRefund>,
+    /// Nothing was due once; the payer's bank may have taken money back since.
+    paid_once: bool,
     confirmed: bool,
     ended: Option<Ended>,
     pending: Option<PendingCancellation>,
@@ -186,7 +188,7 @@ impl State {
             Some(Ended::Cancelled) => OrderStatus::Cancelled,
             None if self.confirmed && self.live_items().next().is_none() => OrderStatus::Cancelled,
             None if self.confirmed => OrderStatus::Confirmed,
-            None if self.exists() && self.due_minor() == 0 => OrderStatus::Paid,
+            None if self.paid_once => OrderStatus::Paid,
             None => OrderStatus::Pending,
         }
     }
@@ -318,8 +320,7 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
         Event::OrderPlaced(e) => state.placed(e),
         Event::PaymentCaptured(e) => state.captured(e),
         Event::PaymentReversed(e) => state.reversed(e),
-        // It follows from the payments; it is there for those who wait for it.
-        Event::OrderPaid(_) => {}
+        Event::OrderPaid(_) => state.paid_once = true,
         Event::OrderConfirmed(_) => state.confirmed = true,
         Event::OrderUnfulfilled(_) => state.ended = Some(Ended::Unfulfilled),
         Event::CancellationRequested(e) => {
