@@ -27,6 +27,7 @@ pub(crate) enum Fault {
     Busy,
     Contended { attempts: u32 },
     Unavailable,
+    ReadsUnavailable,
     NotYetVisible { projection: &'static str, at: Position, wanted: Position },
     Internal(String),
 }
@@ -56,7 +57,7 @@ impl Fault {
             Self::BadArgument { .. } => "BAD_USER_INPUT",
             Self::Busy => "THROTTLED",
             Self::Contended { .. } => "CONTENDED",
-            Self::Unavailable => "SERVICE_UNAVAILABLE",
+            Self::Unavailable | Self::ReadsUnavailable => "SERVICE_UNAVAILABLE",
             Self::NotYetVisible { .. } => "NOT_YET_VISIBLE",
             Self::Internal(_) => "INTERNAL_SERVER_ERROR",
         }
@@ -96,6 +97,9 @@ impl Fault {
                                   this happened: try again with the same idempotency key, which \
                                   makes that safe."
                 .to_owned(),
+            Self::ReadsUnavailable => {
+                "The read models cannot be used just now: try again in a moment.".to_owned()
+            }
             Self::NotYetVisible { projection, at, wanted } => format!(
                 "The read model {projection} is at position {at} and did not reach {wanted} in \
                  time: ask again."
@@ -109,7 +113,10 @@ impl Fault {
 
     fn retry_after_seconds(&self) -> Option<u32> {
         match self {
-            Self::Busy | Self::Unavailable | Self::NotYetVisible { .. } => Some(1),
+            Self::Busy
+            | Self::Unavailable
+            | Self::ReadsUnavailable
+            | Self::NotYetVisible { .. } => Some(1),
             Self::Contended { .. } => Some(0),
             _ => None,
         }

@@ -7,7 +7,7 @@ use hakken_domain::{
     names::{Category, Label},
     seatmap::{Point, Pool, SeatMap},
 };
-use hakken_projections::ReadModels;
+use hakken_projections::{ReadModels, feed::EventFeed};
 
 /// What the API stands on.
 #[derive(Clone)]
@@ -15,7 +15,9 @@ pub struct ApiContext {
     /// The write side: every mutation goes through its desk.
     pub write: Arc<WriteSide>,
     /// The read side: every query is answered from it.
-    pub models: Arc<ReadModels>,
+    pub models: ReadModels,
+    /// The recorded events, for the feed.
+    pub feed: Arc<dyn EventFeed>,
     /// The secret under which API keys are kept.
     pub secret: EngineSecret,
     /// Reads seat maps of the formats that integrators have.

@@ -1,27 +1,40 @@
 use std::sync::Arc;
 
-use async_graphql::{ID, Object, SimpleObject};
+use async_graphql::{Context, ID, Object, SimpleObject};
 use hakken_domain::{
+    State,
     names::VenueId,
     seatmap::{self, Point},
     venue,
 };
+use hakken_projections::models::{catalogue::VenueView, seat_availability::ShowMap};
 
-use crate::ids::GlobalId;
+use crate::{
+    auth::Right,
+    ids::GlobalId,
+    schema::{
+        context::{Answer, Asked, answer},
+        load,
+    },
+};
 
 /// A place with seats: a hall, a stadium, a train, an aircraft.
 #[derive(Debug, Clone)]
 pub struct Venue {
     pub(crate) id: VenueId,
-    pub(crate) name: String,
-    pub(crate) seat_map: Arc<seatmap::SeatMap>,
+    name: String,
 }
 
 impl Venue {
     /// None if the venue was never registered.
     pub(crate) fn from_state(id: VenueId, state: &venue::State) -> Option<Self> {
-        let seat_map = Arc::new(state.seat_map()?.clone());
-        Some(Self { id, name: state.name()?.to_string(), seat_map })
+        Some(Self { id, name: state.name()?.to_string() })
+    }
+}
+
+impl From<VenueView> for Venue {
+    fn from(view: VenueView) -> Self {
+        Self { id: view.venue, name: view.name.to_string() }
     }
 }
 
@@ -40,51 +53,74 @@ impl Venue {
 
     /// Its seats and pools as they are now. Shows that are on sale keep the map that they opened
     /// with: see `seatMap` of the show.
-    async fn seat_map(&self) -> SeatMap {
-        SeatMap(self.seat_map.clone())
+    async fn seat_map(&self, ctx: &Context<'_>) -> Answer<SeatMap> {
+        let (asked, id) = (Asked::of(ctx), self.id);
+        answer(async move {
+            let caller = asked.with(Right::SeeShows)?;
+            load::look(asked.api, caller.organizer, id, |state, _| match state {
+                State::Venue(venue) => Some(SeatMap::Venue(Arc::new(venue.seat_map()?.clone()))),
+                _ => None,
+            })
+            .await
+        })
+        .await
     }
 }
 
 /// Sections with rows of seats, and pools, on a plane with a focal point.
 #[derive(Debug, Clone)]
-pub struct SeatMap(pub(crate) Arc<seatmap::SeatMap>);
+pub enum SeatMap {
+    /// As a venue has it now.
+    Venue(Arc<seatmap::SeatMap>),
+    /// As a show sells it.
+    Show(Arc<ShowMap>),
+}
+
+impl SeatMap {
+    fn map(&self) -> &seatmap::SeatMap {
+        match self {
+            Self::Venue(map) => map,
+            Self::Show(map) => &map.seat_map,
+        }
+    }
+}
 
 /// Sections with rows of seats, and pools, on a plane with a focal point.
 #[Object]
 impl SeatMap {
     /// What people call it.
     async fn name(&self) -> &str {
-        self.0.name.as_str()
+        self.map().name.as_str()
     }
 
     /// Where people want to look: the stage, the centre circle. Best available is near it.
     async fn focus(&self) -> MapPoint {
-        self.0.focus.into()
+        self.map().focus.into()
     }
 
     /// How many seats it has, wheelchair places included.
     async fn seat_count(&self) -> usize {
-        self.0.seats().count()
+        self.map().seats().count()
     }
 
     /// How many unnumbered places its pools have together.
     async fn pool_places(&self) -> u64 {
-        self.0.pools.iter().map(|pool| u64::from(pool.capacity)).sum()
+        self.map().pools.iter().map(|pool| u64::from(pool.capacity)).sum()
     }
 
     /// Blocks of rows.
     async fn sections(&self) -> Vec<Section> {
-        self.0.sections.iter().map(Section::from).collect()
+        self.map().sections.iter().map(Section::from).collect()
     }
 
     /// Unnumbered capacity: standing places, free seating.
     async fn pools(&self) -> Vec<Pool> {
-        self.0.pools.iter().map(Pool::from).collect()
+        self.map().pools.iter().map(Pool::from).collect()
     }
 
     /// The whole map in Hakken's own JSON form, which `registerVenue` takes.
     async fn json(&self) -> async_graphql::Result<String> {
-        Ok(serde_json::to_string(self.0.as_ref())?)
+        Ok(serde_json::to_string(self.map())?)
     }
 }
 
