@@ -1,5 +1,6 @@
 //! Rules of the inventory as sentences. This file has their vocabulary.
 
+mod arena;
 mod best;
 mod life;
 mod refusals;

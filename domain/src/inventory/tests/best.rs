@@ -37,7 +37,10 @@ fn marked(map: &SeatMap, lines: &[String], mark: char) -> Vec<SeatId> {
 }
 
 fn state_of(lines: &[String]) -> State {
-    let map = hall_of(lines);
+    state_of_map(hall_of(lines), lines)
+}
+
+fn state_of_map(map: SeatMap, lines: &[String]) -> State {
     let (shut, kept) = (marked(&map, lines, 'x'), marked(&map, lines, 'a'));
     let rules = SalesRules { max_places_per_hold: 100, ..rules() };
     let mut past = vec![Event::SalesOpened(opening(map, 1, rules))];
@@ -101,6 +104,14 @@ fn a_party_sits_in_the_middle_of_the_front_row() {
 fn the_middle_of_a_row_behind_is_better_than_the_edge() {
     check(["..xxxxxxxx", ".........."], best(2), ["..xxxxxxxx", "....##...."]);
     check(["xxx..xxxxx", ".........."], best(2), ["xxx##xxxxx", ".........."]);
+}
+
+#[test]
+fn the_nearest_row_may_stand_anywhere_in_the_map() {
+    let lines = lines(["....", "=", "....", "...."]);
+    let mut map = hall_of(&lines);
+    map.focus = Point { x: 0, y: 400 };
+    assert_eq!(decide(&state_of_map(map, &lines), asking(best(4))).unwrap()[0], seat("4-1"));
 }
 
 #[test]
@@ -302,9 +313,11 @@ impl Naive<'_> {
 
     fn distance(&self, taken: &[usize]) -> i64 {
         let seats = self.seats();
-        let sum =
-            |of: fn(&Seat) -> i32| taken.iter().map(|&s| i64::from(of(seats[s]))).sum::<i64>();
-        sum(|s| s.at.x).pow(2) + sum(|s| s.at.y).pow(2)
+        let sum = |from: i32, of: fn(&Seat) -> i32| {
+            taken.iter().map(|&s| i64::from(of(seats[s]) - from)).sum::<i64>()
+        };
+        let focus = self.map.focus;
+        sum(focus.x, |s| s.at.x).pow(2) + sum(focus.y, |s| s.at.y).pow(2)
     }
 
     /// Every choice of so many seats.
@@ -377,8 +390,10 @@ proptest! {
         of_fans in proptest::bool::weighted(0.1),
         may_split in proptest::bool::weighted(0.7),
         seed in prop_oneof![Just(0), any::<u64>()],
+        (x, y) in (-300..300, 0..600),
     ) {
-        let map = hall_of(&lines);
+        let mut map = hall_of(&lines);
+        map.focus = Point { x, y };
         let category = if of_b { Some("B") } else if of_a { Some("A") } else { None };
         let category = category.map(|name| Category::new(name).unwrap());
         let known = category.as_ref().is_none_or(|c| map.seats().any(|seat| seat.category == *c));
@@ -391,8 +406,9 @@ proptest! {
             wanted: wanted.clone(),
             of_fans,
         };
+        let state = state_of_map(map.clone(), &lines);
         let allotment = of_fans.then(|| allotment("fans"));
-        let result = decide(&state_of(&lines), HoldSeats { allotment, ..asking(wanted) });
+        let result = decide(&state, HoldSeats { allotment, ..asking(wanted) });
         let ids: Vec<&SeatId> = map.seats().map(|seat| &seat.id).collect();
         let number = |seat: &SeatId| ids.iter().position(|id| *id == seat).unwrap();
         naive.check(result.map(|seats| seats.iter().map(number).collect()));
