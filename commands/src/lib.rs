@@ -2,4 +2,11 @@
 //! managers, and the ports that both need.
 
 pub mod clock;
+pub mod desk;
+pub mod engine;
+pub mod payments;
+pub mod process;
 pub mod store;
+mod write_side;
+
+pub use write_side::{WriteOptions, WriteSide};

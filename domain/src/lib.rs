@@ -4,11 +4,14 @@
 //! checks), `state.rs` (the fold), `decide.rs` (the rules), `tests.rs`.
 
 pub mod apikey;
+mod as_json;
 pub mod code;
 pub mod codec;
 mod decider;
 pub mod envelope;
 pub mod gate;
+#[cfg(test)]
+mod golden;
 pub mod inventory;
 pub mod legs;
 pub mod money;

@@ -122,7 +122,8 @@ pub enum Rejection {
     OrderExists,
     /// No items, or more than 100.
     ItemCount,
-    /// Items are not numbered 1, 2, 3 …, or have both or neither of seat and pool.
+    /// Items are not numbered 1, 2, 3 …, have both or neither of seat and pool, or two have the
+    /// same seat on a common leg.
     ItemsInvalid,
     /// The sum is more than one amount can be.
     TotalTooLarge,
@@ -146,33 +147,39 @@ pub enum Rejection {
     },
     /// The order has no such payment.
     PaymentUnknown(PaymentId),
+    /// No cancellation has this id.
+    CancellationUnknown,
+    /// The order, or its cancellation, has no such item.
+    ItemUnknown(u16),
+    /// The same item twice in one request.
+    ItemRepeated(u16),
+    /// An item of the cancellation is neither cancelled nor refused.
+    ItemMissing(u16),
+    /// Everything of this order is cancelled, or it could not be fulfilled.
+    OrderOver,
+    /// Every place is sold to it: it can only be cancelled.
+    OrderConfirmed,
     /// Not everything is paid.
     NotPaid,
     /// Money came and the places are being sold: ask again in a moment.
     CheckoutUnderWay,
-    /// Everything of this order is cancelled, or it could not be fulfilled.
-    OrderOver,
     /// Another cancellation of this order is under way.
     CancellationUnderWay,
-    /// No cancellation has this id.
-    CancellationUnknown,
-    /// The order has no such item.
-    ItemUnknown(u16),
-    /// The same item twice in one request.
-    ItemRepeated(u16),
     /// The item is cancelled already.
     ItemCancelled(u16),
+    /// The order has no such refund.
+    RefundUnknown,
+    /// The refund is known already, with other contents.
+    RefundExists,
+    /// The refund is settled already, with another reference.
+    RefundSettled,
+    /// The refund has failed already.
+    RefundFailed,
+    /// The refund has not failed, or was tried again already.
+    RefundNotFailed,
     /// More than what was paid and has not gone back.
     RefundTooMuch {
         /// What can still go back.
         refundable_minor: u64,
     },
-    /// The order has no such refund.
-    RefundUnknown,
-    /// The refund is settled already.
-    RefundSettled,
-    /// The refund has failed already.
-    RefundFailed,
-    /// The refund has not failed.
-    RefundNotFailed,
 }

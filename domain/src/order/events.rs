@@ -181,7 +181,7 @@ pub enum RefundCause {
     Cancelled,
     /// The places were gone when the money came.
     Unfulfilled,
-    /// The order was cancelled before the money came.
+    /// The order was over before the money came.
     PaidAfterCancellation,
     /// The organizer gives it back without cancelling.
     Goodwill,
@@ -198,6 +198,9 @@ pub struct RefundRequested {
     pub amount_minor: u64,
     /// Why.
     pub cause: RefundCause,
+    /// The failed refund that this one tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<RefundId>,
 }
 
 /// `refund-settled`

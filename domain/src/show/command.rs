@@ -3,6 +3,9 @@
 use super::events::{ShowScheduled, TicketType};
 use crate::names::{Reason, TicketTypeId};
 
+/// Most ticket types that a show may ever have, withdrawn ones included.
+pub const MAX_TICKET_TYPES: usize = 500;
+
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -31,7 +34,7 @@ pub enum Rejection {
     ShowExists,
     /// It will not take place.
     ShowCancelled,
-    /// It ends before it begins, or entry ends before it begins.
+    /// It ends before it begins, or there is no instant at which one may come in.
     TimesInvalid,
     /// One stop alone, or more than 65.
     StopsInvalid,
@@ -39,7 +42,7 @@ pub enum Rejection {
     PriceInvalid,
     /// Two fares for the same legs, or legs that the show does not have.
     FaresInvalid,
-    /// More than 500 ticket types.
+    /// More than 500 ticket types, withdrawn ones included.
     TooManyTicketTypes,
     /// No ticket type has this name.
     TicketTypeUnknown,

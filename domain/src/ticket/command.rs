@@ -38,7 +38,8 @@ pub enum Command {
         /// Also when somebody came in with it.
         even_if_used: bool,
     },
-    /// A code of this ticket was read at a gate. Never refused: a refused scan is an event too.
+    /// A code of this ticket was read at a gate. Once it is issued never refused: a refused scan
+    /// is an event too.
     Scan {
         /// The show that the gate belongs to.
         show: ShowId,
@@ -66,7 +67,8 @@ pub enum Rejection {
     AlreadyIssued,
     /// The issuance deadline (発券期限) has passed.
     IssuanceDeadlinePassed,
-    /// Somebody came in with it.
+    /// Somebody came in with it: it cannot be voided unless `even_if_used`, nor be reissued
+    /// unless its holder may come in again.
     AlreadyUsed,
     /// The payment was taken back.
     TicketSuspended,

@@ -3,10 +3,12 @@
 mod command;
 mod decide;
 mod events;
+#[cfg(test)]
+mod properties;
 mod state;
 #[cfg(test)]
 mod tests;
 
 pub use command::*;
 pub use events::*;
-pub use state::State;
+pub use state::{State, TicketStatus};

@@ -1,0 +1,14 @@
+//! Process managers: they follow the events from a durable checkpoint and answer some of them
+//! with commands. The commands' keys are derived from the event, so answering it twice changes
+//! nothing; nothing depends on writing two streams at once.
+
+mod checkout;
+mod refunds;
+mod runner;
+mod steps;
+mod sweeper;
+
+pub use checkout::{Checkout, ticket_of};
+pub use refunds::Refunds;
+pub use runner::{Process, ProcessHandle, Retry, start};
+pub use sweeper::{Sweeper, start_sweeper};

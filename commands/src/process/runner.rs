@@ -1,0 +1,334 @@
+//! Runs a process manager: events of one stream one after the other, of different streams side
+//! by side, and a checkpoint before the oldest that is not answered yet.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use hakken_domain::envelope::{Position, StoredEvent, StreamId};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+    time::Instant,
+};
+use tracing::{debug, error, warn};
+
+use crate::store::{EventStore, SideStore};
+
+/// Something stood in the way; the event is answered again, from the beginning, a little later.
+#[derive(Debug)]
+pub struct Retry(pub String);
+
+/// Answers events with commands.
+pub trait Process: Send + Sync + 'static {
+    /// Of its checkpoint. Never changes.
+    fn name(&self) -> &'static str;
+
+    /// Does it answer this event? Undecodable events are never asked about.
+    fn concerns(&self, event: &StoredEvent) -> bool;
+
+    /// Answers the event. May be called again for the same event, also after it has succeeded.
+    fn react<'a>(&'a self, event: &'a StoredEvent) -> BoxFuture<'a, Result<(), Retry>>;
+}
+
+/// Events that may be unanswered at once; no more are read until one is answered.
+const QUEUE: usize = 2_000;
+const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How far a process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Progress {
+    /// Every event up to here is answered.
+    pub done: Position,
+    /// Events read but not answered.
+    pub waiting: usize,
+    /// Answers that had to be tried again, since the start.
+    pub retries: u64,
+}
+
+#[derive(Default)]
+struct Shared {
+    seen: Position,
+    unanswered: BTreeSet<Position>,
+    retries: u64,
+    waiters: HashMap<Position, Vec<oneshot::Sender<()>>>,
+}
+
+impl Shared {
+    fn done(&self) -> Position {
+        self.unanswered.first().map_or(self.seen, |first| Position(first.0 - 1))
+    }
+
+    fn is_done(&self, position: Position) -> bool {
+        position <= self.seen && !self.unanswered.contains(&position)
+    }
+
+    fn wake(&mut self, position: Position) {
+        for waiter in self.waiters.remove(&position).unwrap_or_default() {
+            // Who waited may have given up.
+            let _ = waiter.send(());
+        }
+    }
+}
+
+/// A process manager that runs.
+pub struct ProcessHandle {
+    name: &'static str,
+    shared: Arc<Mutex<Shared>>,
+    stop: watch::Sender<bool>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ProcessHandle {
+    /// Of its checkpoint.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// How far it is.
+    pub fn progress(&self) -> Progress {
+        let shared = lock(&self.shared);
+        Progress { done: shared.done(), waiting: shared.unanswered.len(), retries: shared.retries }
+    }
+
+    /// Waits until the event at this position is answered; false if that takes longer.
+    pub async fn wait_for(&self, position: Position, timeout: Duration) -> bool {
+        let waiter = {
+            let mut shared = lock(&self.shared);
+            if shared.is_done(position) {
+                return true;
+            }
+            let (sender, receiver) = oneshot::channel();
+            shared.waiters.entry(position).or_default().push(sender);
+            receiver
+        };
+        matches!(tokio::time::timeout(timeout, waiter).await, Ok(Ok(())))
+    }
+
+    /// Takes no further event, lets those under way come to a step's end, saves the checkpoint.
+    pub async fn stop(&self) {
+        // An error means that the task has ended already.
+        let _ = self.stop.send(true);
+        let task = lock(&self.task).take();
+        if let Some(task) = task
+            && let Err(error) = task.await
+        {
+            error!(process = self.name, %error, "process did not end well");
+        }
+    }
+}
+
+/// Starts a process where its checkpoint says.
+pub fn start(
+    process: Arc<dyn Process>,
+    store: Arc<dyn EventStore>,
+    side: Arc<dyn SideStore>,
+) -> ProcessHandle {
+    let shared = Arc::new(Mutex::new(Shared::default()));
+    let (stop, stopped) = watch::channel(false);
+    let name = process.name();
+    let runner = Runner {
+        process,
+        store,
+        side,
+        shared: shared.clone(),
+        chains: HashMap::new(),
+        under_way: FuturesUnordered::new(),
+        saved: Position::default(),
+    };
+    let task = tokio::spawn(runner.run(stopped));
+    ProcessHandle { name, shared, stop, task: Mutex::new(Some(task)) }
+}
+
+struct Runner {
+    process: Arc<dyn Process>,
+    store: Arc<dyn EventStore>,
+    side: Arc<dyn SideStore>,
+    shared: Arc<Mutex<Shared>>,
+    /// Events that wait for the one of the same stream that is being answered.
+    chains: HashMap<StreamId, VecDeque<Arc<StoredEvent>>>,
+    under_way: FuturesUnordered<BoxFuture<'static, Arc<StoredEvent>>>,
+    saved: Position,
+}
+
+impl Runner {
+    async fn run(mut self, mut stopped: watch::Receiver<bool>) {
+        let name = self.process.name();
+        let mut pause = Pause::default();
+        loop {
+            let from = match self.side.load_checkpoint(name).await {
+                Ok(position) => position.max(lock(&self.shared).seen),
+                Err(error) => {
+                    warn!(process = name, %error, "checkpoint cannot be read");
+                    if pause.or_stopped(&mut stopped).await {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            {
+                let mut shared = lock(&self.shared);
+                shared.seen = from;
+            }
+            let ended = self.follow(from, &mut stopped, &mut pause).await;
+            if ended || pause.or_stopped(&mut stopped).await {
+                break;
+            }
+        }
+        self.save_checkpoint().await;
+    }
+
+    /// Follows the events until told to stop (true) or the feed fails (false).
+    async fn follow(
+        &mut self,
+        from: Position,
+        stopped: &mut watch::Receiver<bool>,
+        pause: &mut Pause,
+    ) -> bool {
+        let mut feed = self.store.follow(from);
+        let mut save_at = Instant::now() + CHECKPOINT_EVERY;
+        loop {
+            let room = lock(&self.shared).unanswered.len() < QUEUE;
+            tokio::select! {
+                () = told(stopped) => return true,
+                Some(event) = self.under_way.next(), if !self.under_way.is_empty() => {
+                    self.answered(&event);
+                }
+                batch = feed.next(), if room => match batch {
+                    Some(Ok(events)) => {
+                        pause.reset();
+                        self.take(events);
+                    }
+                    Some(Err(error)) => {
+                        warn!(process = self.process.name(), %error, "feed failed");
+                        return false;
+                    }
+                    None => return false,
+                },
+                () = tokio::time::sleep_until(save_at) => {
+                    self.save_checkpoint().await;
+                    save_at = Instant::now() + CHECKPOINT_EVERY;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, events: Vec<Arc<StoredEvent>>) {
+        let Some(last) = events.last().map(|event| event.position) else { return };
+        let mut begin = Vec::new();
+        {
+            let mut shared = lock(&self.shared);
+            for event in events {
+                let concerned = match event.decoded() {
+                    Ok(_) => self.process.concerns(&event),
+                    Err(error) => {
+                        // The projections stop at it and show it; no process answers a kind that
+                        // it does not know.
+                        error!(position = %event.position, %error, "event not understood");
+                        false
+                    }
+                };
+                if concerned && event.position > shared.seen {
+                    shared.unanswered.insert(event.position);
+                    match self.chains.get_mut(&event.stream) {
+                        Some(chain) => chain.push_back(event),
+                        None => {
+                            self.chains.insert(event.stream, VecDeque::new());
+                            begin.push(event);
+                        }
+                    }
+                }
+            }
+            shared.seen = shared.seen.max(last);
+            let early: Vec<Position> =
+                shared.waiters.keys().copied().filter(|at| shared.is_done(*at)).collect();
+            for position in early {
+                shared.wake(position);
+            }
+        }
+        for event in begin {
+            self.begin(event);
+        }
+    }
+
+    fn begin(&mut self, event: Arc<StoredEvent>) {
+        let process = self.process.clone();
+        let shared = self.shared.clone();
+        self.under_way.push(Box::pin(async move {
+            let mut pause = Pause::default();
+            while let Err(Retry(reason)) = process.react(&event).await {
+                lock(&shared).retries += 1;
+                let (process, position) = (process.name(), event.position);
+                warn!(process, %position, reason, "answer to be tried again");
+                pause.wait().await;
+            }
+            event
+        }));
+    }
+
+    fn answered(&mut self, event: &Arc<StoredEvent>) {
+        {
+            let mut shared = lock(&self.shared);
+            shared.unanswered.remove(&event.position);
+            shared.wake(event.position);
+        }
+        let chain = self.chains.get_mut(&event.stream).expect("its chain is there");
+        match chain.pop_front() {
+            Some(next) => self.begin(next),
+            None => {
+                self.chains.remove(&event.stream);
+            }
+        }
+    }
+
+    async fn save_checkpoint(&mut self) {
+        let done = lock(&self.shared).done();
+        if done <= self.saved {
+            return;
+        }
+        match self.side.save_checkpoint(self.process.name(), done).await {
+            Ok(()) => {
+                debug!(process = self.process.name(), position = %done, "checkpoint");
+                self.saved = done;
+            }
+            Err(error) => warn!(process = self.process.name(), %error, "checkpoint not saved"),
+        }
+    }
+}
+
+/// Waits longer after each failure.
+#[derive(Default)]
+struct Pause(Duration);
+
+impl Pause {
+    fn reset(&mut self) {
+        self.0 = Duration::ZERO;
+    }
+
+    async fn wait(&mut self) {
+        self.0 = (self.0 * 2).clamp(Duration::from_millis(20), LONGEST_PAUSE);
+        tokio::time::sleep(self.0).await;
+    }
+
+    /// Waits; true if told to stop meanwhile.
+    async fn or_stopped(&mut self, stopped: &mut watch::Receiver<bool>) -> bool {
+        tokio::select! {
+            () = self.wait() => false,
+            () = told(stopped) => true,
+        }
+    }
+}
+
+/// Waits until told to stop.
+pub(super) async fn told(stop: &mut watch::Receiver<bool>) {
+    // An error means that nobody is left who could tell: that is a reason to stop, too.
+    drop(stop.wait_for(|stop| *stop).await);
+}

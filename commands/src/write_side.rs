@@ -1,0 +1,82 @@
+//! The whole write side: the loop, its processes and the desk, started and stopped in the right
+//! order.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Mutex;
+
+use crate::{
+    desk::{Desk, EngineSecret},
+    engine::{Engine, Limits, Ports},
+    payments::Payments,
+    process::{Checkout, ProcessHandle, Refunds, Sweeper, start, start_sweeper},
+};
+
+/// How the write side runs.
+#[derive(Debug, Clone)]
+pub struct WriteOptions {
+    /// Bounds of the loop.
+    pub limits: Limits,
+    /// How long who pays or cancels waits for the checkout.
+    pub patience: Duration,
+}
+
+impl Default for WriteOptions {
+    fn default() -> Self {
+        Self { limits: Limits::default(), patience: Duration::from_secs(5) }
+    }
+}
+
+/// The write side.
+pub struct WriteSide {
+    desk: Desk,
+    checkout: Arc<ProcessHandle>,
+    refunds: Arc<ProcessHandle>,
+    sweeper: Mutex<Option<Sweeper>>,
+}
+
+impl WriteSide {
+    /// Starts everything where it was when it last ran.
+    pub fn start(
+        ports: Ports,
+        payments: Arc<dyn Payments>,
+        secret: EngineSecret,
+        options: WriteOptions,
+    ) -> Self {
+        let engine = Engine::start(ports.clone(), options.limits);
+        let Ports { store, side, .. } = ports;
+        let run = |process| Arc::new(start(process, store.clone(), side.clone()));
+        let checkout = run(Arc::new(Checkout::new(engine.clone())));
+        let refunds = run(Arc::new(Refunds::new(engine.clone(), payments)));
+        let sweeper = start_sweeper(engine.clone(), store.clone(), side.clone());
+        let desk = Desk::new(engine, checkout.clone(), secret, options.patience);
+        Self { desk, checkout, refunds, sweeper: Mutex::new(Some(sweeper)) }
+    }
+
+    /// What sellers, buyers and gates ask.
+    pub fn desk(&self) -> &Desk {
+        &self.desk
+    }
+
+    /// The write loop.
+    pub fn engine(&self) -> &Engine {
+        self.desk.engine()
+    }
+
+    /// The process managers, to look at.
+    pub fn processes(&self) -> [&Arc<ProcessHandle>; 2] {
+        [&self.checkout, &self.refunds]
+    }
+
+    /// Answers what waits, takes no more, and returns when everything accepted is durable and
+    /// every checkpoint is saved. What the processes had not answered they answer at the next
+    /// start.
+    pub async fn stop(&self) {
+        if let Some(sweeper) = self.sweeper.lock().await.take() {
+            sweeper.stop().await;
+        }
+        self.checkout.stop().await;
+        self.refunds.stop().await;
+        self.engine().stop().await;
+    }
+}
