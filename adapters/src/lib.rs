@@ -1,3 +1,4 @@
 //! Hakken.
 
+pub mod payments;
 pub mod seating;
