@@ -1,1 +1,4 @@
 //! Hakken.
+
+pub mod payments;
+pub mod seating;
