@@ -1,0 +1,156 @@
+//! The task that keeps a projection's served rows up to date.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt};
+use hakken_domain::envelope::StoredEvent;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use super::{Control, MAX_BATCH, RunState, Shared, Slot, folding::Folding, folding::Poison, lock};
+use crate::rows::{Build, Checkpoint};
+
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+const LAST_RETRY: Duration = Duration::from_secs(10);
+
+/// Why a drive ended.
+enum End {
+    /// Somebody wants something: a pause, the end, or another build is served.
+    Asked,
+    Poisoned(Poison),
+    /// The feed or the rows failed.
+    Failed(String),
+}
+
+/// Runs until the engine closes.
+pub(super) async fn run(shared: Arc<Shared>, slot: Arc<Slot>) {
+    let mut control = slot.control.subscribe();
+    let mut failures = 0_u32;
+    loop {
+        let Control { paused, closing, tries } = *control.borrow_and_update();
+        if closing {
+            return;
+        }
+        if paused {
+            set(&slot, RunState::Paused);
+            wait(&mut control, |control| !control.paused).await;
+            continue;
+        }
+        let name = slot.projection.name;
+        let before = slot.checkpoint().position;
+        match drive(&shared, &slot, &mut control).await {
+            End::Asked => failures = 0,
+            End::Poisoned(poison) => {
+                error!(
+                    projection = name,
+                    position = %poison.position,
+                    kind = poison.kind,
+                    reason = poison.reason,
+                    "the projection stops at an event that it cannot fold"
+                );
+                set(&slot, RunState::Stopped(poison));
+                wait(&mut control, |control| control.tries != tries).await;
+                info!(projection = name, "the projection tries again");
+            }
+            End::Failed(reason) => {
+                let progress = slot.checkpoint().position > before;
+                failures = if progress { 1 } else { failures.saturating_add(1) };
+                let pause = FIRST_RETRY.saturating_mul(1 << failures.min(10)).min(LAST_RETRY);
+                warn!(projection = name, reason, ?pause, "the projection is interrupted");
+                set(&slot, RunState::Retrying { reason, failures });
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    _ = control.changed() => {}
+                }
+            }
+        }
+    }
+}
+
+fn set(slot: &Slot, state: RunState) {
+    *lock(&slot.state) = state;
+}
+
+/// Waits for this, or for the end.
+async fn wait(control: &mut watch::Receiver<Control>, wanted: impl Fn(&Control) -> bool) {
+    // The sender lives in the slot, as long as this task.
+    let _ = control.wait_for(|control| control.closing || wanted(control)).await;
+}
+
+/// Follows the feed from the served build's checkpoint.
+async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Control>) -> End {
+    let build = slot.served();
+    // What is stored counts, not what this process remembers: a commit may have failed after it
+    // was written.
+    let checkpoint = match stored_checkpoint(shared, *build).await {
+        Ok(checkpoint) => checkpoint,
+        Err(reason) => return End::Failed(reason),
+    };
+    if checkpoint != slot.checkpoint()
+        && let Some(observer) = &slot.observer
+    {
+        let _gate = slot.gate.lock().await;
+        observer.replaced();
+        slot.checkpoint.send_replace(checkpoint);
+    }
+    let mut folding = Folding::new(slot.projection, *build, checkpoint);
+    let mut stream = shared.feed.follow(checkpoint.position);
+    set(slot, RunState::Running);
+    loop {
+        let next = tokio::select! {
+            biased;
+            _ = control.changed() => return End::Asked,
+            next = stream.next() => next,
+        };
+        let mut events = match next {
+            Some(Ok(events)) => events,
+            Some(Err(error)) => return End::Failed(error.to_string()),
+            None => return End::Failed("the feed ended".to_owned()),
+        };
+        let ended = take_ready(&mut stream, &mut events);
+        let _gate = slot.gate.lock().await;
+        if *slot.served() != *build {
+            return End::Asked;
+        }
+        match folding.process(shared.rows.as_ref(), &events).await {
+            Ok(folded) => {
+                slot.moved(&folded.changes, folding.checkpoint);
+                if let Some(poison) = folded.poison {
+                    return End::Poisoned(poison);
+                }
+            }
+            Err(error) => return End::Failed(error.to_string()),
+        }
+        if let Some(reason) = ended {
+            return End::Failed(reason);
+        }
+    }
+}
+
+/// Adds what is ready already, so that one transaction takes it all. Says why the feed ended, if
+/// it did.
+fn take_ready(
+    stream: &mut crate::feed::EventStream,
+    events: &mut Vec<Arc<StoredEvent>>,
+) -> Option<String> {
+    while events.len() < MAX_BATCH {
+        match stream.next().now_or_never() {
+            None => return None,
+            Some(Some(Ok(more))) => events.extend(more),
+            Some(Some(Err(error))) => return Some(error.to_string()),
+            Some(None) => return Some("the feed ended".to_owned()),
+        }
+    }
+    None
+}
+
+async fn stored_checkpoint(
+    shared: &Shared,
+    build: crate::rows::BuildId,
+) -> Result<Checkpoint, String> {
+    let builds = shared.rows.builds().await.map_err(|error| error.to_string())?;
+    let found = builds.into_iter().find(|found: &Build| found.id == build);
+    found
+        .map(|found| found.checkpoint)
+        .ok_or_else(|| format!("build {} is not in the row store any more", build.0))
+}

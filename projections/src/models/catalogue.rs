@@ -1,0 +1,516 @@
+//! What there is to sell and who sells it: organizers, venues, shows with their ticket types, and
+//! API keys (never their hashes).
+
+use hakken_domain::{
+    Event, apikey,
+    envelope::{Decoded, Position, StoredEvent, StreamKind},
+    names::{ApiKeyId, Label, OrganizerId, Reason, ShowId, VenueId},
+    organizer,
+    seatmap::SeatMap,
+    show::{self, ShowScheduled, TicketType},
+    time::Timestamp,
+    venue,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ReadModels,
+    cache::{AnyRows, Cache, Record, doc, read, read_doc},
+    models::tenant_filter,
+    page::{List, Page, PageRequest, QueryError},
+    projection::{Fold, Inconsistent, Projection},
+    rows::{Column, Filter, Key, Row, RowError, Table, Value},
+};
+
+/// The projection.
+pub const CATALOGUE: Projection = Projection {
+    name: "catalogue",
+    version: 1,
+    tables: &[&ORGANIZERS, &VENUES, &MAPS, &SHOWS, &KEYS],
+    streams: &[StreamKind::Organizer, StreamKind::Venue, StreamKind::Show, StreamKind::Key],
+    fold: || Box::new(CatalogueFold::default()),
+};
+
+static ORGANIZERS: Table = Table {
+    name: "organizers",
+    noun: "organizer",
+    columns: &[Column::text("organizer"), Column::int("position"), Column::doc("doc")],
+    key: 1,
+    indexes: &[&["position"]],
+};
+
+static VENUES: Table = Table {
+    name: "venues",
+    noun: "venue",
+    columns: &[
+        Column::text("venue"),
+        Column::int("position"),
+        Column::text("organizer"),
+        Column::doc("doc"),
+    ],
+    key: 1,
+    indexes: &[&["position"], &["organizer", "position"]],
+};
+
+/// Apart from the venues, so that a list of venues does not read a hundred thousand seats.
+static MAPS: Table = Table {
+    name: "venue_maps",
+    noun: "seat map of venue",
+    columns: &[Column::text("venue"), Column::doc("doc")],
+    key: 1,
+    indexes: &[],
+};
+
+static SHOWS: Table = Table {
+    name: "shows",
+    noun: "show",
+    columns: &[
+        Column::text("show"),
+        Column::int("position"),
+        Column::text("organizer"),
+        Column::text("venue"),
+        Column::int("starts_at"),
+        Column::doc("doc"),
+    ],
+    key: 1,
+    indexes: &[&["position"], &["organizer", "position"], &["starts_at", "position"]],
+};
+
+static KEYS: Table = Table {
+    name: "api_keys",
+    noun: "API key",
+    columns: &[
+        Column::text("api_key"),
+        Column::int("position"),
+        Column::text("organizer"),
+        Column::doc("doc"),
+    ],
+    key: 1,
+    indexes: &[&["position"], &["organizer", "position"]],
+};
+
+/// A key for ticket codes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CodeKeyView {
+    /// Its number.
+    pub code_key: u8,
+    /// Codes signed with it are refused.
+    pub disabled: bool,
+    /// When it was added.
+    pub added_at: Timestamp,
+}
+
+/// A tenant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrganizerView {
+    /// Its id.
+    pub organizer: OrganizerId,
+    /// What people call it.
+    pub name: Label,
+    /// Its keys for ticket codes, the newest last: the last that is not disabled signs.
+    pub code_keys: Vec<CodeKeyView>,
+    /// When it was registered.
+    pub registered_at: Timestamp,
+    /// The position of its first event.
+    pub position: Position,
+}
+
+/// A place. Its seat map is read by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VenueView {
+    /// Its id.
+    pub venue: VenueId,
+    /// Whose it is.
+    pub organizer: Option<OrganizerId>,
+    /// What people call it.
+    pub name: Label,
+    /// Numbered seats.
+    pub seats: u64,
+    /// Places of its pools.
+    pub pool_places: u64,
+    /// When it was registered.
+    pub registered_at: Timestamp,
+    /// The position of its first event.
+    pub position: Position,
+}
+
+/// A show.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShowView {
+    /// Its id.
+    pub show: ShowId,
+    /// Whose it is.
+    pub organizer: Option<OrganizerId>,
+    /// Name, place, times, stops, currency and rules.
+    pub scheduled: ShowScheduled,
+    /// What is offered now, in the order in which it was first offered.
+    pub ticket_types: Vec<TicketType>,
+    /// Why it will not take place, if it was cancelled.
+    pub cancelled_because: Option<Reason>,
+    /// The position of its first event.
+    pub position: Position,
+}
+
+/// An API key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApiKeyView {
+    /// Its id.
+    pub api_key: ApiKeyId,
+    /// For whom; nobody for an operator.
+    pub organizer: Option<OrganizerId>,
+    /// What people call it.
+    pub label: Label,
+    /// What its holder may do.
+    pub role: apikey::Role,
+    /// It opens nothing any more.
+    pub revoked: bool,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The position of its first event.
+    pub position: Position,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct MapRow(SeatMap);
+
+/// `to_row` writes the key, these columns and the document.
+macro_rules! record {
+    ($record:ident, $key:ident, $table:ident, $column:literal, |$it:ident| [$($value:expr),*]) => {
+        impl Record for $record {
+            type Key = $key;
+            fn table() -> &'static Table {
+                &$table
+            }
+            fn key_values(key: &$key) -> Key {
+                vec![Value::text(key)]
+            }
+            fn to_row(&self, key: &$key) -> Row {
+                let $it = self;
+                vec![Value::text(key), $($value,)* doc($it)]
+            }
+            fn from_row(row: &Row) -> Result<($key, Self), RowError> {
+                Ok((read(&$table, row, $column)?, read_doc(&$table, row, "doc")?))
+            }
+        }
+    };
+}
+
+record!(OrganizerView, OrganizerId, ORGANIZERS, "organizer", |it| [Value::position(it.position)]);
+record!(VenueView, VenueId, VENUES, "venue", |it| [
+    Value::position(it.position),
+    Value::maybe(it.organizer)
+]);
+record!(MapRow, VenueId, MAPS, "venue", |it| []);
+record!(ShowView, ShowId, SHOWS, "show", |it| [
+    Value::position(it.position),
+    Value::maybe(it.organizer),
+    Value::text(it.scheduled.venue),
+    Value::time(it.scheduled.starts_at)
+]);
+record!(ApiKeyView, ApiKeyId, KEYS, "api_key", |it| [
+    Value::position(it.position),
+    Value::maybe(it.organizer)
+]);
+
+#[derive(Default)]
+struct CatalogueFold {
+    organizers: Cache<OrganizerView>,
+    venues: Cache<VenueView>,
+    maps: Cache<MapRow>,
+    shows: Cache<ShowView>,
+    keys: Cache<ApiKeyView>,
+}
+
+impl Fold for CatalogueFold {
+    fn rows(&mut self) -> Vec<&mut dyn AnyRows> {
+        vec![
+            &mut self.organizers,
+            &mut self.venues,
+            &mut self.maps,
+            &mut self.shows,
+            &mut self.keys,
+        ]
+    }
+
+    fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
+        let id = event.stream.id;
+        match &decoded.event {
+            Event::Organizer(_) => self.organizers.need(&OrganizerId(id)),
+            Event::Venue(_) => self.venues.need(&VenueId(id)),
+            Event::Show(_) => self.shows.need(&ShowId(id)),
+            Event::Key(_) => self.keys.need(&ApiKeyId(id)),
+            Event::Inventory(_) | Event::Order(_) | Event::Ticket(_) | Event::Gate(_) => {}
+        }
+    }
+
+    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
+        match &decoded.event {
+            Event::Organizer(fact) => self.apply_organizer(event, fact),
+            Event::Venue(fact) => self.apply_venue(event, decoded, fact),
+            Event::Show(fact) => self.apply_show(event, decoded, fact),
+            Event::Key(fact) => self.apply_key(event, fact),
+            Event::Inventory(_) | Event::Order(_) | Event::Ticket(_) | Event::Gate(_) => Ok(()),
+        }
+    }
+}
+
+fn unknown(event: &StoredEvent) -> Inconsistent {
+    Inconsistent(format!("the stream {} does not begin with its first fact", event.stream))
+}
+
+impl CatalogueFold {
+    fn apply_organizer(
+        &mut self,
+        event: &StoredEvent,
+        fact: &organizer::Event,
+    ) -> Result<(), Inconsistent> {
+        use organizer::Event as E;
+        let id = OrganizerId(event.stream.id);
+        if let E::OrganizerRegistered(registered) = fact {
+            let view = OrganizerView {
+                organizer: id,
+                name: registered.name.clone(),
+                code_keys: Vec::new(),
+                registered_at: event.recorded_at,
+                position: event.position,
+            };
+            self.organizers.put(id, view);
+            return Ok(());
+        }
+        let view = self.organizers.get_mut(&id).ok_or_else(|| unknown(event))?;
+        match fact {
+            E::OrganizerRegistered(_) => {}
+            E::CodeKeyAdded(added) => view.code_keys.push(CodeKeyView {
+                code_key: added.code_key,
+                disabled: false,
+                added_at: event.recorded_at,
+            }),
+            E::CodeKeyDisabled(disabled) => {
+                let keys = view.code_keys.iter_mut();
+                for key in keys.filter(|key| key.code_key == disabled.code_key) {
+                    key.disabled = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_venue(
+        &mut self,
+        event: &StoredEvent,
+        decoded: &Decoded,
+        fact: &venue::Event,
+    ) -> Result<(), Inconsistent> {
+        use venue::Event as E;
+        let id = VenueId(event.stream.id);
+        let seat_map = match fact {
+            E::VenueRegistered(registered) => {
+                let view = VenueView {
+                    venue: id,
+                    organizer: decoded.meta.organizer,
+                    name: registered.name.clone(),
+                    seats: 0,
+                    pool_places: 0,
+                    registered_at: event.recorded_at,
+                    position: event.position,
+                };
+                self.venues.put(id, view);
+                &registered.seat_map
+            }
+            E::SeatMapReplaced(replaced) => &replaced.seat_map,
+        };
+        let view = self.venues.get_mut(&id).ok_or_else(|| unknown(event))?;
+        view.seats = seat_map.seats().count() as u64;
+        view.pool_places = seat_map.pools.iter().map(|pool| u64::from(pool.capacity)).sum();
+        self.maps.put(id, MapRow(seat_map.clone()));
+        Ok(())
+    }
+
+    fn apply_show(
+        &mut self,
+        event: &StoredEvent,
+        decoded: &Decoded,
+        fact: &show::Event,
+    ) -> Result<(), Inconsistent> {
+        use show::Event as E;
+        let id = ShowId(event.stream.id);
+        if let E::ShowScheduled(scheduled) = fact {
+            let view = ShowView {
+                show: id,
+                organizer: decoded.meta.organizer,
+                scheduled: scheduled.clone(),
+                ticket_types: Vec::new(),
+                cancelled_because: None,
+                position: event.position,
+            };
+            self.shows.put(id, view);
+            return Ok(());
+        }
+        let view = self.shows.get_mut(&id).ok_or_else(|| unknown(event))?;
+        match fact {
+            E::ShowScheduled(_) => {}
+            E::TicketTypeOffered(offered) => {
+                let types = &mut view.ticket_types;
+                match types.iter_mut().find(|known| known.ticket_type == offered.ticket_type) {
+                    Some(known) => *known = offered.clone(),
+                    None => types.push(offered.clone()),
+                }
+            }
+            E::TicketTypeWithdrawn(withdrawn) => {
+                view.ticket_types.retain(|known| known.ticket_type != withdrawn.ticket_type);
+            }
+            E::ShowCancelled(cancelled) => {
+                view.cancelled_because = Some(cancelled.reason.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn apply_key(
+        &mut self,
+        event: &StoredEvent,
+        fact: &apikey::Event,
+    ) -> Result<(), Inconsistent> {
+        use apikey::Event as E;
+        let id = ApiKeyId(event.stream.id);
+        match fact {
+            E::ApiKeyCreated(created) => {
+                let view = ApiKeyView {
+                    api_key: id,
+                    organizer: created.organizer,
+                    label: created.label.clone(),
+                    role: created.role,
+                    revoked: false,
+                    created_at: event.recorded_at,
+                    position: event.position,
+                };
+                self.keys.put(id, view);
+            }
+            E::ApiKeyRevoked(_) => {
+                self.keys.get_mut(&id).ok_or_else(|| unknown(event))?.revoked = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Which shows. Everything that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ShowFilter {
+    /// There.
+    pub venue: Option<VenueId>,
+    /// That begin then or later.
+    pub starts_from: Option<Timestamp>,
+    /// That begin before then.
+    pub starts_until: Option<Timestamp>,
+}
+
+impl ReadModels {
+    /// A row by its id.
+    async fn one<R: Record>(&self, key: &R::Key) -> Result<Option<R>, QueryError> {
+        let lease = self.engine().lease(CATALOGUE.name);
+        let rows = lease.load(R::table(), vec![R::key_values(key)]).await?;
+        Ok(rows.first().map(R::from_row).transpose()?.map(|(_, record)| record))
+    }
+
+    /// Rows in the order in which their first events were recorded, or in another.
+    async fn many<R: Record>(
+        &self,
+        filters: Vec<Filter>,
+        order: Vec<&'static str>,
+        page: &PageRequest,
+    ) -> Result<Page<R>, QueryError> {
+        let list = List { table: R::table(), filters, order };
+        let rows = list.page(&self.engine().lease(CATALOGUE.name), page).await?;
+        rows.decode(|row| Ok(R::from_row(row)?.1))
+    }
+
+    /// An organizer; a tenant sees itself alone.
+    pub async fn organizer(
+        &self,
+        tenant: Option<OrganizerId>,
+        organizer: OrganizerId,
+    ) -> Result<Option<OrganizerView>, QueryError> {
+        let view: Option<OrganizerView> = self.one(&organizer).await?;
+        Ok(view.filter(|view| tenant.is_none_or(|tenant| view.organizer == tenant)))
+    }
+
+    /// Organizers; a tenant sees itself alone.
+    pub async fn organizers(
+        &self,
+        tenant: Option<OrganizerId>,
+        page: &PageRequest,
+    ) -> Result<Page<OrganizerView>, QueryError> {
+        self.many(tenant_filter(tenant), vec!["position"], page).await
+    }
+
+    /// A venue; none if there is none, or it belongs to another tenant.
+    pub async fn venue(
+        &self,
+        tenant: Option<OrganizerId>,
+        venue: VenueId,
+    ) -> Result<Option<VenueView>, QueryError> {
+        let view: Option<VenueView> = self.one(&venue).await?;
+        Ok(view.filter(|view| tenant.is_none() || view.organizer == tenant))
+    }
+
+    /// The seat map that a venue has now; shows on sale keep theirs (see `availability`).
+    pub async fn venue_seat_map(
+        &self,
+        tenant: Option<OrganizerId>,
+        venue: VenueId,
+    ) -> Result<Option<SeatMap>, QueryError> {
+        if self.venue(tenant, venue).await?.is_none() {
+            return Ok(None);
+        }
+        let row: Option<MapRow> = self.one(&venue).await?;
+        Ok(row.map(|row| row.0))
+    }
+
+    /// Venues, in the order in which they were registered.
+    pub async fn venues(
+        &self,
+        tenant: Option<OrganizerId>,
+        page: &PageRequest,
+    ) -> Result<Page<VenueView>, QueryError> {
+        self.many(tenant_filter(tenant), vec!["position"], page).await
+    }
+
+    /// A show; none if there is none, or it belongs to another tenant.
+    pub async fn show(
+        &self,
+        tenant: Option<OrganizerId>,
+        show: ShowId,
+    ) -> Result<Option<ShowView>, QueryError> {
+        let view: Option<ShowView> = self.one(&show).await?;
+        Ok(view.filter(|view| tenant.is_none() || view.organizer == tenant))
+    }
+
+    /// Shows, by the time at which they begin.
+    pub async fn shows(
+        &self,
+        tenant: Option<OrganizerId>,
+        filter: &ShowFilter,
+        page: &PageRequest,
+    ) -> Result<Page<ShowView>, QueryError> {
+        let mut filters = tenant_filter(tenant);
+        filters.extend(filter.venue.map(|venue| Filter::is("venue", venue)));
+        let from = filter.starts_from.map(Timestamp::as_micros);
+        filters.extend(from.map(|from| Filter::AtLeast("starts_at", from)));
+        let until = filter.starts_until.map(|until| until.as_micros().saturating_sub(1));
+        filters.extend(until.map(|until| Filter::AtMost("starts_at", until)));
+        self.many(filters, vec!["starts_at", "position"], page).await
+    }
+
+    /// API keys, in the order in which they were made; a tenant sees its own.
+    pub async fn api_keys(
+        &self,
+        tenant: Option<OrganizerId>,
+        page: &PageRequest,
+    ) -> Result<Page<ApiKeyView>, QueryError> {
+        self.many(tenant_filter(tenant), vec!["position"], page).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,649 @@
+//! Every order as it is now, with its payments and refunds.
+
+use hakken_domain::{
+    Event,
+    envelope::{Decoded, Position, StoredEvent, StreamKind},
+    money::Currency,
+    names::{
+        BuyerRef, CancellationId, HoldId, MoneyRef, OrderId, OrganizerId, PaymentId,
+        PaymentMethod, Reason, RefundId, ShowId,
+    },
+    order::{self, Item, RefundCause},
+    time::Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ReadModels,
+    cache::{AnyRows, Cache, Record, doc, read, read_doc, read_text},
+    models::tenant_filter,
+    page::{List, Page, PageRequest, QueryError},
+    projection::{Fold, Inconsistent, Projection},
+    rows::{Column, Filter, Key, Row, RowError, Table, Value},
+};
+
+/// The projection.
+pub const ORDERS: Projection = Projection {
+    name: "orders",
+    version: 1,
+    tables: &[&TABLE, &BY_SHOW, &REFUNDS],
+    streams: &[StreamKind::Order],
+    fold: || Box::new(OrderFold::default()),
+};
+
+static TABLE: Table = Table {
+    name: "orders",
+    noun: "order",
+    columns: &[
+        Column::text("order"),
+        Column::int("position"),
+        Column::text("organizer"),
+        Column::text("buyer"),
+        Column::text("status"),
+        Column::doc("doc"),
+    ],
+    key: 1,
+    indexes: &[&["position"], &["organizer", "position"], &["buyer", "position"]],
+};
+
+/// One row for each show of an order, to find the orders of a show.
+static BY_SHOW: Table = Table {
+    name: "orders_by_show",
+    noun: "order of show",
+    columns: &[
+        Column::text("show"),
+        Column::text("order"),
+        Column::int("position"),
+        Column::text("organizer"),
+        Column::text("buyer"),
+        Column::text("status"),
+    ],
+    key: 2,
+    indexes: &[&["show", "position"]],
+};
+
+static REFUNDS: Table = Table {
+    name: "refunds",
+    noun: "refund",
+    columns: &[
+        Column::text("refund"),
+        Column::int("position"),
+        Column::text("organizer"),
+        Column::text("order"),
+        Column::text("status"),
+        Column::doc("doc"),
+    ],
+    key: 1,
+    indexes: &[
+        &["position"],
+        &["organizer", "position"],
+        &["order", "position"],
+        &["status", "position"],
+    ],
+};
+
+/// Where an order is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderStatus {
+    /// Not everything is paid.
+    Pending,
+    /// Paid; its places are being sold.
+    Paid,
+    /// Every place is sold.
+    Confirmed,
+    /// A place was gone when the money came: all money goes back.
+    Unfulfilled,
+    /// Nothing is left of it.
+    Cancelled,
+}
+
+impl OrderStatus {
+    /// As it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Paid => "paid",
+            Self::Confirmed => "confirmed",
+            Self::Unfulfilled => "unfulfilled",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// One right to enter, as sold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderItem {
+    /// What was sold, for how much.
+    #[serde(flatten)]
+    pub item: Item,
+    /// Whether it is cancelled.
+    #[serde(default)]
+    pub cancelled: bool,
+}
+
+/// Money that came in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PaymentView {
+    /// As its provider knows it.
+    pub payment: PaymentId,
+    /// How the money moved.
+    pub method: PaymentMethod,
+    /// How much.
+    pub amount_minor: u64,
+    /// What the payer's bank took back of it.
+    pub reversed_minor: u64,
+    /// When it was recorded.
+    pub captured_at: Timestamp,
+}
+
+/// Where a refund is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundStatus {
+    /// The money is to go out.
+    Requested,
+    /// It has gone out.
+    Settled,
+    /// It could not go out.
+    Failed,
+}
+
+impl RefundStatus {
+    /// As it is stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Requested => "requested",
+            Self::Settled => "settled",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Money that goes back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RefundView {
+    /// Its id.
+    pub refund: RefundId,
+    /// The tenant.
+    pub organizer: Option<OrganizerId>,
+    /// Of which order.
+    pub order: OrderId,
+    /// Of which payment.
+    pub payment: PaymentId,
+    /// How much.
+    pub amount_minor: u64,
+    /// Its currency.
+    pub currency: Currency,
+    /// Why.
+    pub cause: RefundCause,
+    /// Where it is.
+    pub status: RefundStatus,
+    /// The provider's word for it, once it is settled.
+    pub reference: Option<MoneyRef>,
+    /// What the provider said, if it failed.
+    pub failure: Option<Reason>,
+    /// When it was requested.
+    pub requested_at: Timestamp,
+    /// When it was settled or failed.
+    pub ended_at: Option<Timestamp>,
+    /// The position of its first event.
+    pub position: Position,
+}
+
+/// A cancellation that waits for its tickets to be voided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PendingCancellation {
+    /// Its id.
+    pub cancellation: CancellationId,
+    /// Which items.
+    pub items: Vec<u16>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// An order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OrderView {
+    /// Its id.
+    pub order: OrderId,
+    /// The tenant.
+    pub organizer: Option<OrganizerId>,
+    /// Whose it is.
+    pub buyer: BuyerRef,
+    /// Where it is in its life.
+    pub status: OrderStatus,
+    /// Of every amount.
+    pub currency: Currency,
+    /// What was ordered.
+    pub items: Vec<OrderItem>,
+    /// The sum of the prices as placed.
+    pub total_minor: u64,
+    /// What came in.
+    pub captured_minor: u64,
+    /// What payers' banks took back.
+    pub reversed_minor: u64,
+    /// What is to go out and has not failed to.
+    pub refund_requested_minor: u64,
+    /// What has gone out.
+    pub refund_settled_minor: u64,
+    /// The payments, in the order in which they came.
+    pub payments: Vec<PaymentView>,
+    /// The refunds, in the order in which they were requested. [`ReadModels::refunds_of`] has
+    /// them.
+    pub refunds: Vec<RefundId>,
+    /// A cancellation under way.
+    pub pending_cancellation: Option<PendingCancellation>,
+    /// The hold whose places were gone, if the order is unfulfilled.
+    pub lost_hold: Option<HoldId>,
+    /// Why it was cancelled.
+    pub cancelled_because: Option<Reason>,
+    /// When it was placed.
+    pub placed_at: Timestamp,
+    /// The position of its first event.
+    pub position: Position,
+}
+
+impl OrderView {
+    fn shows(&self) -> Vec<ShowId> {
+        let mut shows: Vec<ShowId> = self.items.iter().map(|item| item.item.show).collect();
+        shows.sort_unstable();
+        shows.dedup();
+        shows
+    }
+}
+
+impl Record for OrderView {
+    type Key = OrderId;
+    fn table() -> &'static Table {
+        &TABLE
+    }
+    fn key_values(key: &OrderId) -> Key {
+        vec![Value::text(key)]
+    }
+    fn to_row(&self, key: &OrderId) -> Row {
+        vec![
+            Value::text(key),
+            Value::position(self.position),
+            Value::maybe(self.organizer),
+            Value::Text(self.buyer.as_str().into()),
+            Value::Text(self.status.as_str().into()),
+            doc(self),
+        ]
+    }
+    fn from_row(row: &Row) -> Result<(OrderId, Self), RowError> {
+        Ok((read(&TABLE, row, "order")?, read_doc(&TABLE, row, "doc")?))
+    }
+}
+
+impl Record for RefundView {
+    type Key = RefundId;
+    fn table() -> &'static Table {
+        &REFUNDS
+    }
+    fn key_values(key: &RefundId) -> Key {
+        vec![Value::text(key)]
+    }
+    fn to_row(&self, key: &RefundId) -> Row {
+        vec![
+            Value::text(key),
+            Value::position(self.position),
+            Value::maybe(self.organizer),
+            Value::text(self.order),
+            Value::Text(self.status.as_str().into()),
+            doc(self),
+        ]
+    }
+    fn from_row(row: &Row) -> Result<(RefundId, Self), RowError> {
+        Ok((read(&REFUNDS, row, "refund")?, read_doc(&REFUNDS, row, "doc")?))
+    }
+}
+
+/// An order under one of its shows.
+#[derive(Debug, Clone, PartialEq)]
+struct ByShow {
+    position: Position,
+    organizer: Option<OrganizerId>,
+    buyer: BuyerRef,
+    status: String,
+}
+
+impl Record for ByShow {
+    type Key = (ShowId, OrderId);
+    fn table() -> &'static Table {
+        &BY_SHOW
+    }
+    fn key_values((show, order): &Self::Key) -> Key {
+        vec![Value::text(show), Value::text(order)]
+    }
+    fn to_row(&self, (show, order): &Self::Key) -> Row {
+        vec![
+            Value::text(show),
+            Value::text(order),
+            Value::position(self.position),
+            Value::maybe(self.organizer),
+            Value::Text(self.buyer.as_str().into()),
+            Value::text(&self.status),
+        ]
+    }
+    fn from_row(row: &Row) -> Result<(Self::Key, Self), RowError> {
+        let position = crate::cache::read_int(&BY_SHOW, row, "position")?;
+        let by_show = Self {
+            position: Position(position.unsigned_abs()),
+            organizer: crate::cache::read_maybe(&BY_SHOW, row, "organizer")?,
+            buyer: read(&BY_SHOW, row, "buyer")?,
+            status: read_text(&BY_SHOW, row, "status")?.to_owned(),
+        };
+        Ok(((read(&BY_SHOW, row, "show")?, read(&BY_SHOW, row, "order")?), by_show))
+    }
+}
+
+#[derive(Default)]
+struct OrderFold {
+    orders: Cache<OrderView>,
+    by_show: Cache<ByShow>,
+    refunds: Cache<RefundView>,
+}
+
+impl Fold for OrderFold {
+    fn rows(&mut self) -> Vec<&mut dyn AnyRows> {
+        vec![&mut self.orders, &mut self.by_show, &mut self.refunds]
+    }
+
+    fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
+        use order::Event as E;
+        let Event::Order(fact) = &decoded.event else { return };
+        self.orders.need(&OrderId(event.stream.id));
+        match fact {
+            E::RefundRequested(fact) => self.refunds.need(&fact.refund),
+            E::RefundSettled(fact) => self.refunds.need(&fact.refund),
+            E::RefundFailed(fact) => self.refunds.need(&fact.refund),
+            E::OrderPlaced(_)
+            | E::PaymentCaptured(_)
+            | E::PaymentReversed(_)
+            | E::OrderPaid(_)
+            | E::OrderConfirmed(_)
+            | E::OrderUnfulfilled(_)
+            | E::CancellationRequested(_)
+            | E::ItemsCancelled(_)
+            | E::CancellationRefused(_)
+            | E::OrderCancelled(_) => {}
+        }
+    }
+
+    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
+        let Event::Order(fact) = &decoded.event else { return Ok(()) };
+        let id = OrderId(event.stream.id);
+        let before = self.orders.get(&id).map(|order| order.status);
+        self.apply_order(id, event, decoded, fact)?;
+        let after = self.orders.get(&id).map(|order| order.status);
+        if before != after
+            && let Some(order) = self.orders.get(&id)
+        {
+            for show in order.shows() {
+                let by_show = ByShow {
+                    position: order.position,
+                    organizer: order.organizer,
+                    buyer: order.buyer.clone(),
+                    status: order.status.as_str().to_owned(),
+                };
+                self.by_show.put((show, id), by_show);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unknown_order(order: OrderId) -> Inconsistent {
+    Inconsistent(format!("order {order} was never placed"))
+}
+
+fn unknown_refund(refund: RefundId) -> Inconsistent {
+    Inconsistent(format!("refund {refund} was never requested"))
+}
+
+impl OrderFold {
+    fn apply_order(
+        &mut self,
+        id: OrderId,
+        event: &StoredEvent,
+        decoded: &Decoded,
+        fact: &order::Event,
+    ) -> Result<(), Inconsistent> {
+        use order::Event as E;
+        if let E::OrderPlaced(placed) = fact {
+            self.orders.put(id, pending(id, event, decoded, placed));
+            return Ok(());
+        }
+        let order = self.orders.get_mut(&id).ok_or_else(|| unknown_order(id))?;
+        match fact {
+            E::OrderPlaced(_) => {}
+            E::PaymentCaptured(captured) => {
+                order.captured_minor += captured.amount_minor;
+                order.payments.push(PaymentView {
+                    payment: captured.payment.clone(),
+                    method: captured.method.clone(),
+                    amount_minor: captured.amount_minor,
+                    reversed_minor: 0,
+                    captured_at: event.recorded_at,
+                });
+            }
+            E::PaymentReversed(reversed) => {
+                order.reversed_minor += reversed.amount_minor;
+                let mut payments = order.payments.iter_mut();
+                if let Some(payment) = payments.find(|p| p.payment == reversed.payment) {
+                    payment.reversed_minor += reversed.amount_minor;
+                }
+            }
+            E::OrderPaid(_) => order.status = OrderStatus::Paid,
+            E::OrderConfirmed(_) => order.status = OrderStatus::Confirmed,
+            E::OrderUnfulfilled(fact) => {
+                order.status = OrderStatus::Unfulfilled;
+                order.lost_hold = Some(fact.hold);
+            }
+            E::CancellationRequested(fact) => {
+                order.pending_cancellation = Some(PendingCancellation {
+                    cancellation: fact.cancellation,
+                    items: fact.items.clone(),
+                    reason: fact.reason.clone(),
+                });
+            }
+            E::ItemsCancelled(fact) => {
+                for item in order.items.iter_mut().filter(|i| fact.items.contains(&i.item.item)) {
+                    item.cancelled = true;
+                }
+                end_cancellation(order, fact.cancellation, &fact.items);
+            }
+            E::CancellationRefused(fact) => {
+                end_cancellation(order, fact.cancellation, &fact.items);
+            }
+            E::OrderCancelled(fact) => {
+                order.status = OrderStatus::Cancelled;
+                order.cancelled_because = Some(fact.reason.clone());
+            }
+            E::RefundRequested(fact) => {
+                order.refund_requested_minor += fact.amount_minor;
+                order.refunds.push(fact.refund);
+                let refund = requested(id, order, event, fact);
+                self.refunds.put(fact.refund, refund);
+            }
+            E::RefundSettled(fact) => {
+                let refund =
+                    self.refunds.get_mut(&fact.refund).ok_or(unknown_refund(fact.refund))?;
+                refund.status = RefundStatus::Settled;
+                refund.reference = Some(fact.reference.clone());
+                refund.ended_at = Some(event.recorded_at);
+                order.refund_settled_minor += refund.amount_minor;
+            }
+            E::RefundFailed(fact) => {
+                let refund =
+                    self.refunds.get_mut(&fact.refund).ok_or(unknown_refund(fact.refund))?;
+                refund.status = RefundStatus::Failed;
+                refund.failure = Some(fact.reason.clone());
+                refund.ended_at = Some(event.recorded_at);
+                let requested = &mut order.refund_requested_minor;
+                *requested = requested.saturating_sub(refund.amount_minor);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Part of a cancellation is decided; when all of it is, none is pending any more.
+fn end_cancellation(order: &mut OrderView, cancellation: CancellationId, items: &[u16]) {
+    let pending = order.pending_cancellation.as_mut();
+    if let Some(pending) = pending.filter(|pending| pending.cancellation == cancellation) {
+        pending.items.retain(|item| !items.contains(item));
+        if pending.items.is_empty() {
+            order.pending_cancellation = None;
+        }
+    }
+}
+
+fn requested(
+    id: OrderId,
+    order: &OrderView,
+    event: &StoredEvent,
+    fact: &order::RefundRequested,
+) -> RefundView {
+    RefundView {
+        refund: fact.refund,
+        organizer: order.organizer,
+        order: id,
+        payment: fact.payment.clone(),
+        amount_minor: fact.amount_minor,
+        currency: order.currency,
+        cause: fact.cause,
+        status: RefundStatus::Requested,
+        reference: None,
+        failure: None,
+        requested_at: event.recorded_at,
+        ended_at: None,
+        position: event.position,
+    }
+}
+
+fn pending(
+    id: OrderId,
+    event: &StoredEvent,
+    decoded: &Decoded,
+    placed: &order::OrderPlaced,
+) -> OrderView {
+    let items = placed.items.iter().cloned();
+    OrderView {
+        order: id,
+        organizer: decoded.meta.organizer,
+        buyer: placed.buyer.clone(),
+        status: OrderStatus::Pending,
+        currency: placed.currency,
+        items: items.map(|item| OrderItem { item, cancelled: false }).collect(),
+        total_minor: placed.total_minor,
+        captured_minor: 0,
+        reversed_minor: 0,
+        refund_requested_minor: 0,
+        refund_settled_minor: 0,
+        payments: Vec::new(),
+        refunds: Vec::new(),
+        pending_cancellation: None,
+        lost_hold: None,
+        cancelled_because: None,
+        placed_at: event.recorded_at,
+        position: event.position,
+    }
+}
+
+/// Which orders. Everything that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OrderFilter {
+    /// With an item for this show.
+    pub show: Option<ShowId>,
+    /// Of this buyer.
+    pub buyer: Option<BuyerRef>,
+    /// With this status.
+    pub status: Option<OrderStatus>,
+}
+
+/// Which refunds. Everything that is given must hold.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RefundFilter {
+    /// Of this order.
+    pub order: Option<OrderId>,
+    /// With this status.
+    pub status: Option<RefundStatus>,
+}
+
+impl ReadModels {
+    /// An order; none if there is none, or it belongs to another tenant.
+    pub async fn order(
+        &self,
+        tenant: Option<OrganizerId>,
+        order: OrderId,
+    ) -> Result<Option<OrderView>, QueryError> {
+        let lease = self.engine().lease(ORDERS.name);
+        let rows = lease.load(&TABLE, vec![vec![Value::text(order)]]).await?;
+        let view = rows.first().map(OrderView::from_row).transpose()?.map(|(_, view)| view);
+        Ok(view.filter(|view| tenant.is_none() || view.organizer == tenant))
+    }
+
+    /// Orders, in the order in which they were placed.
+    pub async fn orders(
+        &self,
+        tenant: Option<OrganizerId>,
+        filter: &OrderFilter,
+        page: &PageRequest,
+    ) -> Result<Page<OrderView>, QueryError> {
+        let lease = self.engine().lease(ORDERS.name);
+        let mut filters = tenant_filter(tenant);
+        filters.extend(filter.buyer.as_ref().map(|buyer| Filter::is("buyer", buyer)));
+        filters.extend(filter.status.map(|status| Filter::is("status", status.as_str())));
+        let order = vec!["position"];
+        let Some(show) = filter.show else {
+            let rows = List { table: &TABLE, filters, order }.page(&lease, page).await?;
+            return rows.decode(|row| Ok(OrderView::from_row(row)?.1));
+        };
+        filters.push(Filter::is("show", show));
+        let found = List { table: &BY_SHOW, filters, order }.page(&lease, page).await?;
+        let key = |row: &Row| row[BY_SHOW.column("order")].clone();
+        let keys = found.edges.iter().map(|edge| vec![key(&edge.node)]).collect();
+        let mut orders = std::collections::HashMap::new();
+        for row in lease.load(&TABLE, keys).await? {
+            let (_, view) = OrderView::from_row(&row)?;
+            orders.insert(row[0].clone(), view);
+        }
+        found.decode(|row| {
+            orders.remove(&key(row)).ok_or_else(|| RowError::BadRow {
+                table: TABLE.name,
+                reason: format!("order {} is missing", key(row)),
+            })
+        })
+    }
+
+    /// The refunds of an order, in the order in which they were requested.
+    pub async fn refunds_of(
+        &self,
+        tenant: Option<OrganizerId>,
+        order: OrderId,
+    ) -> Result<Vec<RefundView>, QueryError> {
+        let filter = RefundFilter { order: Some(order), status: None };
+        let page = PageRequest::first(crate::MAX_PAGE);
+        Ok(self.refunds(tenant, &filter, &page).await?.into_nodes())
+    }
+
+    /// Refunds, in the order in which they were requested.
+    pub async fn refunds(
+        &self,
+        tenant: Option<OrganizerId>,
+        filter: &RefundFilter,
+        page: &PageRequest,
+    ) -> Result<Page<RefundView>, QueryError> {
+        let mut filters = tenant_filter(tenant);
+        filters.extend(filter.order.map(|order| Filter::is("order", order)));
+        filters.extend(filter.status.map(|status| Filter::is("status", status.as_str())));
+        let list = List { table: &REFUNDS, filters, order: vec!["position"] };
+        let rows = list.page(&self.engine().lease(ORDERS.name), page).await?;
+        rows.decode(|row| Ok(RefundView::from_row(row)?.1))
+    }
+}
+
+#[cfg(test)]
+mod tests;

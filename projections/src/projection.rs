@@ -1,0 +1,76 @@
+//! What a projection is: a name, a version, tables, and a fold from events to rows.
+
+use hakken_domain::envelope::{Decoded, StoredEvent, StreamKind};
+
+use crate::{
+    cache::AnyRows,
+    rows::{Changes, Key, Row, RowError, Table, Tables},
+};
+
+/// A projection. Its fold is a new one for every build and after every failure.
+#[derive(Debug, Clone, Copy)]
+pub struct Projection {
+    /// Its name, unique.
+    pub name: &'static str,
+    /// Changes with every change of its tables or of its fold; the read model is then built
+    /// again by itself.
+    pub version: u32,
+    /// Its tables.
+    pub tables: Tables,
+    /// The kinds of streams it deals with. Events of others only move its checkpoint, and are
+    /// not even decoded.
+    pub streams: &'static [StreamKind],
+    /// Makes an empty fold.
+    pub fold: fn() -> Box<dyn Fold>,
+}
+
+/// An event that does not fit what came before it: a bug, or events that were tampered with.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Inconsistent(pub String);
+
+/// From events to rows: pure, synchronous, and never sees the store. The engine calls `needs`
+/// for every event of a batch and loads what is missing in bulk, again until nothing is missing
+/// (a row may tell which other rows are needed), and then calls `apply` for every event.
+pub trait Fold: Send {
+    /// The rows that it knows, table by table.
+    fn rows(&mut self) -> Vec<&mut dyn AnyRows>;
+
+    /// Asks for the rows that `apply` will look at.
+    fn needs(&mut self, event: &StoredEvent, decoded: &Decoded);
+
+    /// Folds one event in. After a failure the whole fold is thrown away.
+    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent>;
+}
+
+/// Rows that were asked for and are not known yet.
+pub(crate) fn missing(fold: &mut dyn Fold) -> Vec<(&'static Table, Vec<Key>)> {
+    let rows = fold.rows().into_iter().map(|rows| (rows.table(), rows.missing()));
+    rows.filter(|(_, keys)| !keys.is_empty()).collect()
+}
+
+/// Takes what the store has of the rows that were asked for.
+pub(crate) fn take_loaded(
+    fold: &mut dyn Fold,
+    table: &'static Table,
+    loaded: Vec<Row>,
+) -> Result<(), RowError> {
+    for rows in fold.rows() {
+        if rows.table() == table {
+            return rows.load(loaded);
+        }
+    }
+    Ok(())
+}
+
+/// What changed since the last time.
+pub(crate) fn changes(fold: &mut dyn Fold) -> Changes {
+    let mut changes = Changes::new();
+    for rows in fold.rows() {
+        let change = rows.changes();
+        if !change.upserts.is_empty() || !change.deletes.is_empty() {
+            changes.push(change);
+        }
+    }
+    changes
+}

@@ -1,0 +1,171 @@
+//! The way into the read side: the running projections, and every query (in `models/`).
+
+use std::{sync::Arc, time::Duration};
+
+use hakken_domain::envelope::Position;
+use tokio::sync::watch;
+
+use crate::{
+    clock::Clock,
+    engine::{
+        BuildError, BuildKind, BuildReport, Engine, Observer, ProjectionStatus, StartError,
+        UnknownProjection, WaitError,
+    },
+    feed::{EventFeed, FeedError},
+    models::{
+        audit_log::AUDIT_LOG,
+        catalogue::CATALOGUE,
+        issuance_history::ISSUANCE_HISTORY,
+        orders::ORDERS,
+        sales::SALES,
+        scans::SCANS,
+        seat_availability::{Boards, SEAT_AVAILABILITY},
+        tickets::TICKETS,
+    },
+    projection::Projection,
+    rows::{Checkpoint, RowStore},
+};
+
+/// Every projection.
+pub const ALL: &[Projection] = &[
+    SEAT_AVAILABILITY,
+    AUDIT_LOG,
+    ISSUANCE_HISTORY,
+    ORDERS,
+    TICKETS,
+    SCANS,
+    SALES,
+    CATALOGUE,
+];
+
+struct Inner {
+    engine: Engine,
+    boards: Arc<Boards>,
+}
+
+/// The running projections and what one may ask of them. Cheap to clone. When the last clone is
+/// dropped every task ends where it stands; [`ReadModels::shutdown`] lets them finish what they
+/// have in hand.
+#[derive(Clone)]
+pub struct ReadModels(Arc<Inner>);
+
+impl ReadModels {
+    /// Starts every projection where it was, or anew where its rows are missing, of another
+    /// version, or of other events. Rebuilds that had begun go on.
+    pub async fn start(
+        feed: Arc<dyn EventFeed>,
+        rows: Arc<dyn RowStore>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, StartError> {
+        let boards = Arc::new(Boards::default());
+        let projections = ALL
+            .iter()
+            .map(|projection| {
+                let observer: Option<Arc<dyn Observer>> =
+                    if projection.name == SEAT_AVAILABILITY.name {
+                        Some(boards.clone())
+                    } else {
+                        None
+                    };
+                (*projection, observer)
+            })
+            .collect();
+        let engine = Engine::start(feed, rows, clock, projections).await?;
+        Ok(Self(Arc::new(Inner { engine, boards })))
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn boards(&self) -> &Boards {
+        &self.0.boards
+    }
+
+    /// How every projection is doing.
+    pub async fn status(&self) -> Result<Vec<ProjectionStatus>, FeedError> {
+        self.0.engine.status().await
+    }
+
+    /// How far the served rows of a projection are.
+    pub fn checkpoint(&self, projection: &str) -> Result<Checkpoint, UnknownProjection> {
+        Ok(self.0.engine.slot(projection)?.checkpoint())
+    }
+
+    /// Hears whenever the served rows of a projection have come further.
+    pub fn checkpoints(
+        &self,
+        projection: &str,
+    ) -> Result<watch::Receiver<Checkpoint>, UnknownProjection> {
+        self.0.engine.checkpoints(projection)
+    }
+
+    /// Waits until everything up to a position counts in a projection's served rows.
+    pub async fn wait_for(
+        &self,
+        projection: &str,
+        position: Position,
+        timeout: Duration,
+    ) -> Result<(), WaitError> {
+        self.0.engine.wait_for(projection, position, timeout).await
+    }
+
+    /// Waits until everything up to a position counts in every projection.
+    pub async fn wait_for_all(
+        &self,
+        position: Position,
+        timeout: Duration,
+    ) -> Result<(), WaitError> {
+        let waits = ALL.iter().map(|each| self.wait_for(each.name, position, timeout));
+        futures_util::future::try_join_all(waits).await.map(|_| ())
+    }
+
+    /// Halts a projection; its rows stay where they are and go on being served. It runs again
+    /// after [`ReadModels::resume`] or a restart.
+    pub fn pause(&self, projection: &str) -> Result<(), UnknownProjection> {
+        self.0.engine.pause(projection)
+    }
+
+    /// Goes on after a pause; a projection that stopped at an event tries it again.
+    pub fn resume(&self, projection: &str) -> Result<(), UnknownProjection> {
+        self.0.engine.resume(projection)
+    }
+
+    /// Starts to rebuild projections beside what they serve; [`ReadModels::status`] says how far
+    /// they are. One that is being rebuilt already goes on.
+    pub fn start_rebuild(&self, projections: &[&str]) -> Result<(), UnknownProjection> {
+        for name in projections {
+            self.0.engine.slot(name)?;
+        }
+        for name in projections {
+            self.0.engine.begin(name, BuildKind::Rebuild)?;
+        }
+        Ok(())
+    }
+
+    /// Rebuilds a projection, and waits until the new rows are served. The report says whether
+    /// the old ones were equal.
+    pub async fn rebuild(&self, projection: &str) -> Result<BuildReport, BuildError> {
+        self.0.engine.build(projection, BuildKind::Rebuild).await
+    }
+
+    /// Folds a projection's events afresh and compares with what is served.
+    pub async fn verify(&self, projection: &str) -> Result<BuildReport, BuildError> {
+        self.0.engine.build(projection, BuildKind::Verify).await
+    }
+
+    /// Halts the rebuild or verification of a projection; says whether there is one.
+    pub fn pause_rebuild(&self, projection: &str) -> Result<bool, UnknownProjection> {
+        self.0.engine.pause_build(projection, true)
+    }
+
+    /// Lets it go on; says whether there is one.
+    pub fn resume_rebuild(&self, projection: &str) -> Result<bool, UnknownProjection> {
+        self.0.engine.pause_build(projection, false)
+    }
+
+    /// Ends every projection after the batch that it has in hand.
+    pub async fn shutdown(&self) {
+        self.0.engine.shutdown().await;
+    }
+}
