@@ -1,1 +1,3 @@
-//! Hakken.
+//! What the tests share.
+
+pub mod stores;
