@@ -25,13 +25,13 @@ use hakken_tests::{
 /// Waits until every process has answered everything, and the write side is quiet.
 async fn rest(world: &World) {
     for _ in 0..2_000 {
-        let head = world.memory.head_now();
+        let head = EventStore::head(&*world.memory).await.unwrap();
         let quiet = world.write.processes().iter().all(|process| {
             let progress = process.progress();
             progress.waiting == 0 && progress.done >= head
         });
         tokio::time::sleep(Duration::from_millis(5)).await;
-        if quiet && world.memory.head_now() == head {
+        if quiet && EventStore::head(&*world.memory).await.unwrap() == head {
             return;
         }
     }
