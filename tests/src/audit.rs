@@ -99,7 +99,11 @@ impl Audit {
             must!(order.pending == 0, "order {id} has a cancellation under way");
             let paid: u64 = order.captured.values().sum::<u64>() - order.reversed;
             if order.over {
-                must!(order.out() == paid, "order {id} is over with {paid} in, {} out", order.out());
+                must!(
+                    order.out() == paid,
+                    "order {id} is over with {paid} in, {} out",
+                    order.out()
+                );
             } else if order.paid {
                 must!(order.confirmed, "order {id} is paid, but neither confirmed nor over");
             }
@@ -281,9 +285,8 @@ impl Order {
                 let captured = captured.ok_or("a refund of an unknown payment")?;
                 let entry = (refund.payment.clone(), refund.amount_minor, false);
                 must!(self.refunds.insert(refund.refund, entry).is_none(), "a refund twice");
-                let of_it = self.refunds.values().filter(|(p, _, failed)| {
-                    *p == refund.payment && !failed
-                });
+                let of_it =
+                    self.refunds.values().filter(|(p, _, failed)| *p == refund.payment && !failed);
                 let out: u64 = of_it.map(|(_, amount, _)| amount).sum();
                 must!(out <= captured, "{out} of {captured} of a payment goes out");
             }

@@ -44,7 +44,10 @@ pub struct FaultyStore {
 
 impl FaultyStore {
     /// `plan` is asked before each append, with its number from 0.
-    pub fn new(inner: Arc<dyn EventStore>, plan: impl FnMut(u64) -> Fault + Send + 'static) -> Self {
+    pub fn new(
+        inner: Arc<dyn EventStore>,
+        plan: impl FnMut(u64) -> Fault + Send + 'static,
+    ) -> Self {
         Self { inner, plan: Mutex::new(Box::new(plan)), appends: AtomicU64::new(0) }
     }
 

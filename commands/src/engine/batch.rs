@@ -8,8 +8,8 @@ use hakken_domain::{
     names::EventId,
 };
 
-use super::Pending;
-use crate::store::{Append, NewEvent, Snapshot};
+use super::{Pending, entry::Facts};
+use crate::store::{Append, NewEvent};
 
 /// What a question is answered with once the batch is durable.
 pub(super) enum Answer {
@@ -31,7 +31,7 @@ pub(super) enum Answer {
 
 /// A question and its answer.
 pub(super) struct Item {
-    pub(super) pending: Box<Pending>,
+    pub(super) pending: Pending,
     pub(super) answer: Answer,
 }
 
@@ -40,8 +40,8 @@ pub(super) struct Part {
     pub(super) stream: StreamId,
     pub(super) expected: Version,
     pub(super) events: Vec<(EventId, Decoded)>,
-    /// To be kept once the events are durable.
-    pub(super) snapshot: Option<Snapshot>,
+    /// To be kept as a snapshot once the events are durable.
+    pub(super) snapshot: Option<Facts>,
 }
 
 /// Decisions that are made durable together.
@@ -84,7 +84,7 @@ impl Batch {
 
     /// Takes out everything that concerns a stream: its events are thrown away, its questions
     /// are to be decided again.
-    pub(super) fn withdraw(&mut self, stream: StreamId) -> Vec<Box<Pending>> {
+    pub(super) fn withdraw(&mut self, stream: StreamId) -> Vec<Pending> {
         if let Some(place) = self.places.remove(&stream) {
             let part = &mut self.parts[place];
             self.events -= part.events.len();

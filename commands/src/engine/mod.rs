@@ -188,8 +188,9 @@ struct Inner {
 }
 
 /// What the loop is asked to do.
+#[expect(clippy::large_enum_variant, reason = "every message but the very last is a question")]
 enum Work {
-    Decide(Box<Pending>),
+    Decide(Pending),
     Stop,
 }
 
@@ -347,10 +348,7 @@ impl Engine {
         }
         let place = Place(counters.clone());
         let pending = Pending { stream, creates, attempts: 0, key_hash, ask, place };
-        self.inner
-            .inbox
-            .send(Work::Decide(Box::new(pending)))
-            .map_err(|_| CommandError::Unavailable)
+        self.inner.inbox.send(Work::Decide(pending)).map_err(|_| CommandError::Unavailable)
     }
 }
 

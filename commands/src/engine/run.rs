@@ -38,6 +38,11 @@ struct Loop {
     failed: bool,
 }
 
+/// A stream is kept anew after at least one event for so many bytes of its state: small enough
+/// that a growing stream is kept again before it has doubled, large enough that keeping it costs
+/// little beside the events themselves.
+const SNAPSHOT_SHARE: usize = 512;
+
 /// A batch that is being made durable.
 struct UnderWay {
     batch: Batch,
@@ -128,7 +133,7 @@ pub(super) async fn run(
 
 impl Loop {
     /// Takes a question in: decides it if its stream is in memory, else lets the stream be read.
-    fn take(&mut self, pending: Box<Pending>, now: Timestamp) {
+    fn take(&mut self, pending: Pending, now: Timestamp) {
         let stream = pending.stream;
         if self.streams.get(&stream).is_none() {
             let entry = if pending.creates && pending.attempts == 0 {
@@ -172,11 +177,11 @@ impl Loop {
     /// answer: the stream must be read first.
     fn decide(
         &mut self,
-        mut pending: Box<Pending>,
+        mut pending: Pending,
         facts: &mut Facts,
         assumed: bool,
         now: Timestamp,
-    ) -> Option<Box<Pending>> {
+    ) -> Option<Pending> {
         pending.attempts += 1;
         let stream = pending.stream;
         if let (Tenant::Of(asking), Some(owner)) = (pending.ask.tenant(), facts.owner)
@@ -268,10 +273,10 @@ impl Loop {
             entry.open = 0;
             let facts = entry.facts.as_ref().expect("dirty streams are in memory");
             let since = facts.version - entry.snapshot;
-            let every = self.limits.snapshot_events.max(entry.weight as u64 / 64);
+            let every = self.limits.snapshot_events.max((entry.weight / SNAPSHOT_SHARE) as u64);
             let snapshots = matches!(part.stream.kind, StreamKind::Inventory | StreamKind::Gate);
             if snapshots && since >= every {
-                part.snapshot = Some(facts.snapshot());
+                part.snapshot = Some(facts.clone());
                 entry.snapshot = facts.version;
             }
         }
@@ -340,7 +345,7 @@ impl Loop {
             }
         }
         let places: std::collections::HashMap<StreamId, usize> = batch.take_places();
-        let mut again: Vec<(StreamId, Vec<Box<Pending>>)> =
+        let mut again: Vec<(StreamId, Vec<Pending>)> =
             conflicts.iter().map(|(stream, _)| (*stream, Vec::new())).collect();
         for item in std::mem::take(&mut batch.items) {
             let stream = item.pending.stream;
@@ -367,9 +372,11 @@ impl Loop {
         self.cache_bytes = self.cache_bytes.saturating_add_signed(change);
     }
 
-    fn keep_snapshot(&self, stream: StreamId, snapshot: crate::store::Snapshot) {
+    fn keep_snapshot(&self, stream: StreamId, facts: Facts) {
         let side = self.ports.side.clone();
         tokio::spawn(async move {
+            let encoded = tokio::task::spawn_blocking(move || facts.snapshot());
+            let snapshot = encoded.await.expect("states have a postcard form");
             if let Err(error) = side.save_snapshot(stream, snapshot).await {
                 warn!(%stream, %error, "snapshot not kept; the next start takes longer");
             }
@@ -382,7 +389,7 @@ impl Loop {
         &mut self,
         stream: StreamId,
         newer: Vec<Arc<StoredEvent>>,
-        mut again: Vec<Box<Pending>>,
+        mut again: Vec<Pending>,
     ) {
         again.extend(self.open.withdraw(stream));
         let entry = self.streams.get_mut(&stream).expect("dirty streams are kept");
@@ -428,7 +435,7 @@ impl Loop {
     }
 
     /// Answers a question that was decided as often as it may be.
-    fn may_try_again(&self, pending: Box<Pending>, conflict: bool) -> Option<Box<Pending>> {
+    fn may_try_again(&self, pending: Pending, conflict: bool) -> Option<Pending> {
         if pending.attempts < self.limits.attempts {
             return Some(pending);
         }
@@ -440,7 +447,7 @@ impl Loop {
     }
 
     /// Forgets a stream and reads it anew; what waits is decided then.
-    fn reload(&mut self, stream: StreamId, again: Vec<Box<Pending>>, delay: Duration) {
+    fn reload(&mut self, stream: StreamId, again: Vec<Pending>, delay: Duration) {
         let mut waiting: VecDeque<_> = again.into();
         if let Some(old) = self.streams.pop(&stream) {
             self.cache_bytes = self.cache_bytes.saturating_sub(old.weight);
@@ -499,7 +506,7 @@ impl Loop {
                 pending.ask.fail(CommandError::Rejected(rejection));
             }
             Answer::KeyReused => pending.ask.fail(CommandError::KeyReused),
-            Answer::Repeated { first, count } => self.repeat(*pending, first, count),
+            Answer::Repeated { first, count } => self.repeat(pending, first, count),
             Answer::NothingRecalled => match pending.ask {
                 Ask::Recall { reply, .. } => drop(reply.send(Ok(None))),
                 _ => unreachable!("only a recall finds nothing"),

@@ -224,8 +224,7 @@ impl<'a> BuildTask<'a> {
         let (build, checkpoint) = self.find_or_create().await?;
         let mut folding = Folding::new(self.slot.projection, build, checkpoint);
         let result = self.build(&mut folding).await;
-        let resumable =
-            matches!(result, Err(BuildError::Interrupted(_) | BuildError::Closing));
+        let resumable = matches!(result, Err(BuildError::Interrupted(_) | BuildError::Closing));
         let replaced = result.is_ok() && self.kind == BuildKind::Rebuild;
         if !replaced && !(resumable && self.kind == BuildKind::Rebuild) {
             self.shared.rows.remove(build).await?;

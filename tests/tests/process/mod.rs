@@ -333,8 +333,7 @@ async fn another_process_goes_on_where_one_died() {
         let _ = tokio::time::timeout(Duration::from_millis(300), pay(&dying)).await;
         drop(dying);
 
-        let third =
-            World::with(Setup { memory, clock, gateway, seed: 3, ..Setup::default() });
+        let third = World::with(Setup { memory, clock, gateway, seed: 3, ..Setup::default() });
         pay(&third).await.unwrap();
         let audit = audit(&third).await;
         assert_eq!((audit.live_tickets(), audit.sold()), (4, 4), "died at {dies_at}");

@@ -296,7 +296,7 @@ impl Filter {
         (0..FILTER_PROBES).map(move |probe| {
             let hash = first.wrapping_add(probe.wrapping_mul(step));
             // The high half of the product is evenly spread over 0..bits.
-            (u128::from(hash) * u128::from(bits) >> 64) as usize
+            ((u128::from(hash) * u128::from(bits)) >> 64) as usize
         })
     }
 
