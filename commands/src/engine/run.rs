@@ -12,6 +12,7 @@ use hakken_domain::{
 use lru::LruCache;
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinSet,
     time::{Duration, Instant},
 };
 use tracing::{error, warn};
@@ -34,6 +35,8 @@ struct Loop {
     cache_bytes: usize,
     open: Batch,
     loads: FuturesUnordered<Task<(StreamId, Result<Loaded, StoreError>)>>,
+    /// Snapshots that are being saved.
+    saves: JoinSet<()>,
     expiry_actor: ActorRef,
     failed: bool,
 }
@@ -65,6 +68,7 @@ pub(super) async fn run(
         cache_bytes: 0,
         open: Batch::default(),
         loads: FuturesUnordered::new(),
+        saves: JoinSet::new(),
         expiry_actor: ActorRef::new("system:expiry").expect("a good name"),
         failed: false,
     };
@@ -119,6 +123,7 @@ pub(super) async fn run(
             break;
         }
     }
+    while this.saves.join_next().await.is_some() {}
     let end = if this.failed { Health::Failed } else { Health::Stopped };
     // Nobody may be listening.
     let _ = health.send(end);
@@ -372,9 +377,10 @@ impl Loop {
         self.cache_bytes = self.cache_bytes.saturating_add_signed(change);
     }
 
-    fn keep_snapshot(&self, stream: StreamId, facts: Facts) {
+    fn keep_snapshot(&mut self, stream: StreamId, facts: Facts) {
+        while self.saves.try_join_next().is_some() {}
         let side = self.ports.side.clone();
-        tokio::spawn(async move {
+        self.saves.spawn(async move {
             let encoded = tokio::task::spawn_blocking(move || facts.snapshot());
             let snapshot = encoded.await.expect("states have a postcard form");
             if let Err(error) = side.save_snapshot(stream, snapshot).await {

@@ -248,7 +248,7 @@ async fn snapshots_shorten_the_way_back_and_broken_ones_do_no_harm() {
     let setup = Setup { limits: limits.clone(), ..Setup::default() };
     let memory = setup.memory.clone();
     let world = World::with(setup);
-    let show = world.show("concert", hall(20, 20, 0), &[]).await;
+    let show = world.show("concert", hall(10, 20, 0), &[]).await;
     for number in 1..=200 {
         let seat = format!("{}{}", char::from(b'A' + (number - 1) / 20), (number - 1) % 20 + 1);
         world.hold(show, "b", &[&seat], &seat).await.unwrap();
