@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::Result;
 use hakken_adapters::{
+    data_dir::DataDir,
     sqlite::SqliteStore,
     system::{RandomIds, SystemClock},
 };
@@ -41,13 +42,14 @@ fn main() -> Result<()> {
 
 async fn run() -> Result<()> {
     let dir = tempfile::Builder::new().prefix("hakken-bench").tempdir_in(target_dir())?;
+    DataDir::at(dir.path().join("data")).create()?;
     let raw = Arc::new(RawLog::create(&dir.path().join("raw.log"))?);
-    let store = Arc::new(SqliteStore::open(dir.path()).await?);
+    let store = Arc::new(SqliteStore::open(&DataDir::at(dir.path().join("data"))).await?);
     let ports = Ports {
         store: store.clone(),
         side: store,
         clock: Arc::new(SystemClock),
-        ids: Arc::new(RandomIds::new()),
+        ids: Arc::new(RandomIds::new()?),
     };
     let engine = Engine::start(ports, Limits::default());
     let show = open_show(&engine).await?;

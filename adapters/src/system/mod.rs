@@ -31,6 +31,19 @@ impl Clock for SystemClock {
     }
 }
 
+impl hakken_projections::clock::Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        Clock::now(self)
+    }
+}
+
+/// 32 bytes that nobody can guess, from the operating system.
+pub fn random_bytes() -> std::io::Result<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// A clock that stands still until a test moves it.
 #[derive(Debug)]
 pub struct ManualClock(AtomicI64);
@@ -56,6 +69,12 @@ impl ManualClock {
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+}
+
+impl hakken_projections::clock::Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Clock::now(self)
     }
 }
 

@@ -110,8 +110,7 @@ impl EngineSecret {
     /// The file appears whole or not at all, whenever the machine stops.
     fn create(dir: &DataDir) -> io::Result<Self> {
         dir.create()?;
-        let mut bytes = [0; BYTES];
-        getrandom::fill(&mut bytes)?;
+        let bytes = super::random_bytes()?;
         let unfinished = dir.root.join("secret.new");
         match fs::remove_file(&unfinished) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
