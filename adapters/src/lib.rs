@@ -1,1 +1,3 @@
 //! Hakken.
+
+pub mod rows;

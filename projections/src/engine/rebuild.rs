@@ -224,8 +224,7 @@ impl<'a> BuildTask<'a> {
         let (build, checkpoint) = self.find_or_create().await?;
         let mut folding = Folding::new(self.slot.projection, build, checkpoint);
         let result = self.build(&mut folding).await;
-        let resumable =
-            matches!(result, Err(BuildError::Interrupted(_) | BuildError::Closing));
+        let resumable = matches!(result, Err(BuildError::Interrupted(_) | BuildError::Closing));
         let replaced = result.is_ok() && self.kind == BuildKind::Rebuild;
         if !replaced && !(resumable && self.kind == BuildKind::Rebuild) {
             self.shared.rows.remove(build).await?;
@@ -329,7 +328,7 @@ impl<'a> BuildTask<'a> {
                 task.spawn(read_decoded(feed.clone(), last.position, streams));
                 ahead = Some(task);
             }
-            let folded = folding.process(self.shared.rows.as_ref(), &events).await?;
+            let folded = folding.process(self.shared.rows.as_ref(), events).await?;
             self.folded += folding.checkpoint.position.0 - at.0;
             if let Some(poison) = folded.poison {
                 let reason = poison_reason(&poison);

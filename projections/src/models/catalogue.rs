@@ -366,11 +366,7 @@ impl CatalogueFold {
         Ok(())
     }
 
-    fn apply_key(
-        &mut self,
-        event: &StoredEvent,
-        fact: &apikey::Event,
-    ) -> Result<(), Inconsistent> {
+    fn apply_key(&mut self, event: &StoredEvent, fact: &apikey::Event) -> Result<(), Inconsistent> {
         use apikey::Event as E;
         let id = ApiKeyId(event.stream.id);
         match fact {

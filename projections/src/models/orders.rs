@@ -5,8 +5,8 @@ use hakken_domain::{
     envelope::{Decoded, Position, StoredEvent, StreamKind},
     money::Currency,
     names::{
-        BuyerRef, CancellationId, HoldId, MoneyRef, OrderId, OrganizerId, PaymentId,
-        PaymentMethod, Reason, RefundId, ShowId,
+        BuyerRef, CancellationId, HoldId, MoneyRef, OrderId, OrganizerId, PaymentId, PaymentMethod,
+        Reason, RefundId, ShowId,
     },
     order::{self, Item, RefundCause},
     time::Timestamp,

@@ -12,8 +12,8 @@ use hakken_domain::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{ALLOTMENTS, Availability, HOLDS, MAPS, POOLS, SEAT_AVAILABILITY, SEATS, SHOWS};
 use super::board::Board;
+use super::{ALLOTMENTS, Availability, HOLDS, MAPS, POOLS, SEAT_AVAILABILITY, SEATS, SHOWS};
 use crate::{
     ReadModels,
     cache::Record,
