@@ -46,17 +46,22 @@ impl Folding {
         Self { projection, build, checkpoint, fold: (projection.fold)() }
     }
 
-    /// Folds events and commits what they did. Events that count already are left out.
+    /// Folds events and commits what they did. Events that count already are left out, wherever
+    /// in the batch they come again.
     pub(super) async fn process(
         &mut self,
         rows: &dyn RowStore,
-        events: &[Arc<StoredEvent>],
+        mut events: Vec<Arc<StoredEvent>>,
     ) -> Result<Folded, RowError> {
-        let known = events.partition_point(|event| event.position <= self.checkpoint.position);
-        let events = &events[known..];
-        match self.fold(rows, events).await {
+        let mut last = self.checkpoint.position;
+        events.retain(|event| {
+            let new = event.position > last;
+            last = last.max(event.position);
+            new
+        });
+        match self.fold(rows, &events).await {
             Ok(()) => {
-                let changes = self.commit(rows, events).await?;
+                let changes = self.commit(rows, &events).await?;
                 Ok(Folded { changes, poison: None })
             }
             Err(Fault::Rows(error)) => Err(error),

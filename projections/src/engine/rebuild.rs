@@ -328,7 +328,7 @@ impl<'a> BuildTask<'a> {
                 task.spawn(read_decoded(feed.clone(), last.position, streams));
                 ahead = Some(task);
             }
-            let folded = folding.process(self.shared.rows.as_ref(), &events).await?;
+            let folded = folding.process(self.shared.rows.as_ref(), events).await?;
             self.folded += folding.checkpoint.position.0 - at.0;
             if let Some(poison) = folded.poison {
                 let reason = poison_reason(&poison);

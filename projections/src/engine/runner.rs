@@ -112,7 +112,7 @@ async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Contr
         if *slot.served() != *build {
             return End::Asked;
         }
-        match folding.process(shared.rows.as_ref(), &events).await {
+        match folding.process(shared.rows.as_ref(), events).await {
             Ok(folded) => {
                 slot.moved(&folded.changes, folding.checkpoint);
                 if let Some(poison) = folded.poison {
