@@ -9,6 +9,10 @@ use crate::{
     rows::{BuildId, Changes, Checkpoint, RowError, RowStore},
 };
 
+/// So many events are folded before other tasks get their turn: a rebuild must not be felt by
+/// who buys.
+pub(super) const BREATH: usize = 500;
+
 /// An event that a projection cannot fold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Poison {
@@ -91,10 +95,13 @@ impl Folding {
         events: &[Arc<StoredEvent>],
     ) -> Result<(), Fault> {
         let mut mine = Vec::with_capacity(events.len());
-        for event in events {
-            if self.projection.streams.contains(&event.stream.kind) {
-                mine.push((event, decode(event).map_err(Fault::Event)?));
+        for chunk in events.chunks(BREATH) {
+            for event in chunk {
+                if self.projection.streams.contains(&event.stream.kind) {
+                    mine.push((event, decode(event).map_err(Fault::Event)?));
+                }
             }
+            tokio::task::yield_now().await;
         }
         loop {
             for (event, decoded) in &mine {
@@ -109,10 +116,13 @@ impl Folding {
                 projection::take_loaded(self.fold.as_mut(), table, loaded).map_err(Fault::Rows)?;
             }
         }
-        for (event, decoded) in mine {
-            self.fold
-                .apply(event, decoded)
-                .map_err(|error| Fault::Event(poison(event, error.to_string())))?;
+        for chunk in mine.chunks(BREATH) {
+            for (event, decoded) in chunk {
+                self.fold
+                    .apply(event, decoded)
+                    .map_err(|error| Fault::Event(poison(event, error.to_string())))?;
+            }
+            tokio::task::yield_now().await;
         }
         Ok(())
     }

@@ -108,7 +108,9 @@ pub async fn a_killed_rebuild_goes_on(store: Store) {
     let seen = seen.expect("a build");
     assert_eq!((seen.done, seen.total), (10_000, bench.feed.last().0));
     assert_eq!(seen.phase, BuildPhase::Folding);
-    // Queries and live events go on meanwhile.
+    // Live events and queries go on meanwhile.
+    bench.feed.held("concert", "meanwhile", hall::seats(&["B2"]));
+    bench.caught_up().await;
     let show = hall::show("concert");
     let free = bench.models.availability(None, show, None, bench.feed.now()).await;
     assert!(free.expect("an answer").is_some());
@@ -380,7 +382,11 @@ pub async fn availability_is_live(store: Store) {
     };
     assert_eq!(status(&bench, "A1").await, SeatStatus::Sold);
     assert_eq!(status(&bench, "A2").await, SeatStatus::Free);
-    let mut versions = bench.models.watch_availability(show);
+    let watched = bench.models.watch_availability(None, show, bench.feed.now()).await;
+    let mut versions = watched.expect("ok").expect("on sale");
+    let two = Some(hall::organizer("two"));
+    let other = bench.models.watch_availability(two, show, bench.feed.now()).await;
+    assert!(other.expect("ok").is_none(), "it belongs to another");
     bench.feed.held("concert", "live", hall::seats(&["A2"]));
     bench.caught_up().await;
     assert!(versions.has_changed().expect("watched"));
