@@ -2,14 +2,17 @@
 //! when it is deleted: everything is folded again.
 //!
 //! Each build of a projection has its own tables, whose names end in the build's number. Rows go
-//! in and out in bulk, as one JSON array for each statement. One connection writes; queries have
+//! in and out in bulk, in few statements. One connection writes; queries have
 //! their own, so that they go on while a rebuild writes.
 
 mod sql;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use hakken_domain::{envelope::Position, names::EventId, time::Timestamp};
@@ -34,6 +37,11 @@ const FORMAT: i64 = 1;
 const READERS: u32 = 4;
 /// Bytes of JSON in one statement: enough to be fast, small beside the memory of a process.
 const MAX_STATEMENT_BYTES: usize = 8 << 20;
+
+/// Columns from which a row is wide.
+const WIDE: usize = 5;
+/// Rows of one statement that binds them cell by cell.
+const CHUNK: usize = 128;
 
 /// A row store in one SQLite file.
 #[derive(Debug)]
@@ -291,8 +299,7 @@ impl SqliteRows {
         for change in changes {
             let text = sql::delete(change.table, build);
             in_bulk(&mut transaction, &text, &change.deletes).await?;
-            let text = sql::upsert(change.table, build);
-            in_bulk(&mut transaction, &text, &change.upserts).await?;
+            put_rows(&mut transaction, change.table, build, &change.upserts).await?;
         }
         transaction.commit().await?;
         Ok(None)
@@ -333,6 +340,30 @@ impl SqliteRows {
             .await?;
         transaction.commit().await
     }
+}
+
+/// Puts rows. Taking a wide row out of JSON costs the square of its columns, so whole chunks of
+/// wide rows are bound cell by cell instead (three times as fast with 18 columns).
+async fn put_rows(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    build: BuildId,
+    rows: &[Row],
+) -> Result<(), sqlx::Error> {
+    let mut rest = rows;
+    if table.columns.len() >= WIDE && rows.len() >= CHUNK {
+        let text: Arc<str> = sql::upsert_chunk(table, build, CHUNK).into();
+        let (chunks, remainder) = rows.as_chunks::<CHUNK>();
+        for chunk in chunks {
+            let mut query = sqlx::query(AssertSqlSafe(text.clone()));
+            for row in chunk {
+                query = bind(query, row);
+            }
+            query.execute(&mut *connection).await?;
+        }
+        rest = remainder;
+    }
+    in_bulk(connection, &sql::upsert(table, build), rest).await
 }
 
 /// Runs a statement over rows or keys, as few times as their size allows.

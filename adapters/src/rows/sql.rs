@@ -72,6 +72,17 @@ pub(super) fn upsert(table: &Table, build: BuildId) -> String {
     )
 }
 
+/// Puts so many rows, every cell of which is bound.
+pub(super) fn upsert_chunk(table: &Table, build: BuildId, rows: usize) -> String {
+    let row = format!("({})", vec!["?"; table.columns.len()].join(", "));
+    format!(
+        "INSERT OR REPLACE INTO {} ({}) VALUES {}",
+        name(table, build),
+        columns(table),
+        vec![row; rows].join(", ")
+    )
+}
+
 fn of_keys(table: &Table) -> String {
     format!("({}) IN (SELECT {} FROM json_each(?))", quoted(table.key_names()), cells(table.key))
 }

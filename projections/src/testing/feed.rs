@@ -98,6 +98,11 @@ impl MemoryFeed {
         self.lock().failures = reads;
     }
 
+    /// How many reads will still fail.
+    pub fn failures_left(&self) -> u32 {
+        self.lock().failures
+    }
+
     /// Reads of events behind this position wait; none lets them all go on.
     pub fn block_from(&self, position: Option<Position>) {
         self.lock().blocked_from = position;

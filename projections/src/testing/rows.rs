@@ -182,6 +182,10 @@ pub async fn bulk_is_whole(store: Store) {
     let changes = vec![TableChanges { table: &EVENTS, upserts: Vec::new(), deletes }];
     rows.commit(build, &changes, Position(1), at(2)).await.expect("a commit");
     assert_eq!(rows.count(build, &EVENTS, Vec::new()).await.expect("a count"), 5_000);
+    let people: Vec<Row> = (1..=1_000).map(|n| person("さいたま", n, Some(n))).collect();
+    rows.commit(build, &put(people.clone(), Vec::new()), Position(2), at(3)).await.expect("put");
+    let found = rows.query(build, Query::all(&PEOPLE, None, 2_000)).await.expect("rows");
+    assert!(found == people, "wide rows come back as they were put");
 }
 
 /// Makes a test of each function of the suite. The expression makes a [`Store`].
