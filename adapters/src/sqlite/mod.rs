@@ -6,6 +6,11 @@
 //! are 1, 2, 3, … without gaps, so that a missing chunk is noticed as well as a changed one.
 //!
 //! `side.db` holds snapshots and checkpoints. Only `events.db` must be kept.
+//!
+//! What damage is noticed: any change of an event or a chunk, or a chunk that is missing, when it
+//! is read (checksums, positions without gaps); newest events that are missing, at the start, if
+//! `index.db` or `side.db` has seen them. Not noticed: the loss of newest events together with
+//! both of these, which is what putting a backup back looks like.
 
 mod chunk;
 mod db;
@@ -148,7 +153,7 @@ impl SqliteStore {
         self.shared.live.end();
         self.shared.reads.index.close().await;
         self.shared.reads.log.pool.close().await;
-        self.shared.side.close().await;
+        self.shared.side.close(self.shared.live.head()).await;
         writer.close().await
     }
 }

@@ -33,7 +33,7 @@ use tokio::sync::Notify;
 
 use self::run::{ENTRY_POSITIONS, Entry, IndexDamage, Run, RunBuilder, key};
 use super::{
-    db::{self, DerivedError},
+    db::{self, DerivedError, DerivedOpenError},
     fault::write_failed,
     log::Log,
 };
@@ -119,7 +119,7 @@ impl Index {
         log: &Log,
         head: Position,
         flush_events: usize,
-    ) -> Result<(Arc<Self>, Keeper), IndexOpenError> {
+    ) -> Result<(Arc<Self>, Keeper), DerivedOpenError> {
         let mut writer = db::open_derived(path, &runs::SCHEMA, SqliteSynchronous::Normal).await?;
         let mut readers = db::readers(path);
         let runs = match usable_runs(&readers, log, head).await? {
@@ -321,9 +321,11 @@ async fn usable_runs(
     };
     let Some(newest) = runs.last() else { return Ok(Ok(runs)) };
     if newest.last > head.0 {
+        log.check_structure().await?;
         return Ok(Err(format!("it goes to {}, the events only to {head}", newest.last)));
     }
     if log.checksum_at(newest.last).await? != Some(i64::from(newest.log_crc)) {
+        log.check_structure().await?;
         return Ok(Err(format!("other events stand at position {}", newest.last)));
     }
     Ok(Ok(runs))
@@ -346,15 +348,6 @@ async fn remove_unlisted(
     }
     runs::delete_blocks(writer, next, i32::MAX as u32).await?;
     Ok(next)
-}
-
-/// Why the index cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum IndexOpenError {
-    #[error(transparent)]
-    File(#[from] DerivedError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// Writes the index, in the background.
