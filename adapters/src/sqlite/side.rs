@@ -115,13 +115,21 @@ impl Side {
         if !self.streams.lock().unwrap_or_else(PoisonError::into_inner).contains(&stream) {
             return Ok(None);
         }
-        let row =
+        let found =
             sqlx::query("SELECT version, format, crc, bytes FROM snapshots WHERE stream = ?1")
                 .bind(stream.to_string())
                 .fetch_optional(&self.pool)
-                .await
-                .map_err(read_failed)?;
-        let Some(row) = row else { return Ok(None) };
+                .await;
+        let row = match found {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(None),
+            // Without it the stream is read from its start, which always works.
+            Err(error) if is_damaged(&error) => {
+                tracing::warn!(%stream, %error, "side.db is damaged; a snapshot is not used");
+                return Ok(None);
+            }
+            Err(error) => return Err(read_failed(error)),
+        };
         let number = |column| row.try_get::<i64, _>(column).map_err(read_failed);
         let (version, format, crc) = (number(0)?, number(1)?, number(2)?);
         let bytes: Vec<u8> = row.try_get(3).map_err(read_failed)?;
