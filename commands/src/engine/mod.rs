@@ -188,9 +188,8 @@ struct Inner {
 }
 
 /// What the loop is asked to do.
-#[expect(clippy::large_enum_variant, reason = "every message but the very last is a question")]
 enum Work {
-    Decide(Pending),
+    Decide(Box<Pending>),
     Stop,
 }
 
@@ -348,7 +347,10 @@ impl Engine {
         }
         let place = Place(counters.clone());
         let pending = Pending { stream, creates, attempts: 0, key_hash, ask, place };
-        self.inner.inbox.send(Work::Decide(pending)).map_err(|_| CommandError::Unavailable)
+        self.inner
+            .inbox
+            .send(Work::Decide(Box::new(pending)))
+            .map_err(|_| CommandError::Unavailable)
     }
 }
 
