@@ -41,11 +41,6 @@ struct Loop {
     failed: bool,
 }
 
-/// A stream is kept anew after at least one event for so many bytes of its state: small enough
-/// that a growing stream is kept again and again, large enough that keeping it costs
-/// little beside the events themselves.
-const SNAPSHOT_SHARE: usize = 256;
-
 /// A batch that is being made durable.
 struct UnderWay {
     batch: Batch,
@@ -278,7 +273,8 @@ impl Loop {
             entry.open = 0;
             let facts = entry.facts.as_ref().expect("dirty streams are in memory");
             let since = facts.version - entry.snapshot;
-            let every = self.limits.snapshot_events.max((entry.weight / SNAPSHOT_SHARE) as u64);
+            let every =
+                self.limits.snapshot_events.max((entry.weight / self.limits.snapshot_share) as u64);
             let snapshots = matches!(part.stream.kind, StreamKind::Inventory | StreamKind::Gate);
             if snapshots && since >= every {
                 part.snapshot = Some(facts.clone());
