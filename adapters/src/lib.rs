@@ -1,1 +1,14 @@
-//! Hakken.
+//! The outside world: event stores, row stores, the clock, ids, files and payments. Each adapter
+//! implements a port that its consumer declares.
+
+pub mod data_dir;
+mod fault;
+mod feed;
+mod live;
+pub mod memory;
+pub mod payments;
+mod plan;
+pub mod rows;
+pub mod seating;
+pub mod sqlite;
+pub mod system;

@@ -277,3 +277,35 @@ impl PartialEq for StoredEvent {
 }
 
 impl Eq for StoredEvent {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_has_a_name_and_a_name_has_a_stream() {
+        for kind in StreamKind::ALL {
+            let stream = StreamId { kind, id: Ulid(42) };
+            assert_eq!(stream.to_string().parse(), Ok(stream));
+            let json = serde_json::to_string(&stream).unwrap();
+            assert_eq!(serde_json::from_str::<StreamId>(&json).unwrap(), stream);
+        }
+        let show = crate::names::ShowId(Ulid(42));
+        let names = [StreamId::inventory(show), StreamId::show(show), StreamId::gate(show)];
+        assert_eq!(names.map(|stream| stream.kind.as_str()), ["inventory", "show", "gate"]);
+        for text in ["", "order", "order-", "order-1", "orders-0000000000000000000000001A"] {
+            assert_eq!(text.parse::<StreamId>(), Err(NotAStream(text.to_owned())));
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_is_the_same_for_ever() {
+        let one = Fingerprint::of(b"hold A1");
+        assert_eq!(one, Fingerprint::of(b"hold A1"));
+        assert_ne!(one, Fingerprint::of(b"hold A2"));
+        let empty = Fingerprint::of(b"");
+        assert_eq!(empty.to_string(), "e3b0c44298fc1c14");
+        let json = serde_json::to_string(&empty).unwrap();
+        assert_eq!(serde_json::from_str::<Fingerprint>(&json).unwrap(), empty);
+    }
+}

@@ -111,7 +111,7 @@ pub enum SeatMapError {
     },
     /// The same seat twice.
     #[error(
-        "seat {seat:?} stands twice: in section {first:?} and in section {second:?}, row {row:?}"
+        "seat \"{seat}\" stands twice: in section \"{first}\" and in section \"{second}\", row \"{row}\""
     )]
     DuplicateSeat {
         /// The seat.
@@ -124,10 +124,10 @@ pub enum SeatMapError {
         row: Label,
     },
     /// The same pool twice.
-    #[error("pool {0:?} stands twice")]
+    #[error("pool \"{0}\" stands twice")]
     DuplicatePool(PoolId),
     /// A pool without places, or with too many.
-    #[error("pool {0:?} has {1} places; 1 to {MAX_POOL_CAPACITY} are allowed")]
+    #[error("pool \"{0}\" has {1} places; 1 to {MAX_POOL_CAPACITY} are allowed")]
     PoolCapacity(PoolId, u32),
 }
 
@@ -171,5 +171,87 @@ impl SeatMap {
             }
         }
         if seen.is_empty() && pools.is_empty() { Err(SeatMapError::Empty) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn label(text: &str) -> Label {
+        Label::new(text).unwrap()
+    }
+
+    fn category() -> Category {
+        Category::new("stalls").unwrap()
+    }
+
+    fn section(name: &str, seats: &[String]) -> Section {
+        let seat = |id: &String| Seat {
+            id: SeatId::new(id).unwrap(),
+            number: label("1"),
+            at: Point::default(),
+            category: category(),
+            wheelchair: false,
+            aisle_after: false,
+        };
+        let row = Row { name: label("A"), seats: seats.iter().map(seat).collect() };
+        Section { name: label(name), rows: vec![row] }
+    }
+
+    fn map(sections: Vec<Section>, pools: &[(&str, u32)]) -> SeatMap {
+        let pool = |(id, capacity): &(&str, u32)| Pool {
+            id: PoolId::new(id).unwrap(),
+            capacity: *capacity,
+            category: category(),
+        };
+        let pools = pools.iter().map(pool).collect();
+        SeatMap { name: label("Hall"), focus: Point::default(), sections, pools }
+    }
+
+    fn names(count: usize) -> Vec<String> {
+        (0..count).map(|n| n.to_string()).collect()
+    }
+
+    #[test]
+    fn a_map_has_seats_or_a_pool() {
+        assert_eq!(map(vec![], &[]).check(), Err(SeatMapError::Empty));
+        assert_eq!(map(vec![section("S", &[])], &[]).check(), Err(SeatMapError::Empty));
+        assert_eq!(map(vec![], &[("standing", 1)]).check(), Ok(()));
+        assert_eq!(map(vec![section("S", &names(2))], &[]).check(), Ok(()));
+    }
+
+    #[test]
+    fn a_map_has_bounds() {
+        let too_many = |what, found, max| Err(SeatMapError::TooMany { what, found, max });
+        let seats = map(vec![section("S", &names(MAX_SEATS + 1))], &[]);
+        assert_eq!(seats.check(), too_many("seats", MAX_SEATS + 1, MAX_SEATS));
+        let rows = map((0..=MAX_ROWS).map(|_| section("S", &[])).collect(), &[]);
+        assert_eq!(rows.check(), too_many("rows", MAX_ROWS + 1, MAX_ROWS));
+        let ids = names(MAX_POOLS + 1);
+        let pools: Vec<_> = ids.iter().map(|id| (id.as_str(), 1)).collect();
+        assert_eq!(map(vec![], &pools).check(), too_many("pools", MAX_POOLS + 1, MAX_POOLS));
+    }
+
+    #[test]
+    fn a_seat_that_stands_twice_is_named_with_both_places() {
+        let stalls = section("Stalls", &names(3));
+        let balcony = section("Balcony", &names(1));
+        assert_eq!(
+            map(vec![stalls, balcony], &[]).check().unwrap_err().to_string(),
+            "seat \"0\" stands twice: in section \"Stalls\" and in section \"Balcony\", row \"A\""
+        );
+    }
+
+    #[test]
+    fn a_pool_stands_once_and_has_places() {
+        let pool = PoolId::new("standing").unwrap();
+        let twice = map(vec![], &[("standing", 1), ("standing", 2)]);
+        assert_eq!(twice.check(), Err(SeatMapError::DuplicatePool(pool.clone())));
+        for capacity in [0, MAX_POOL_CAPACITY + 1] {
+            let error = SeatMapError::PoolCapacity(pool.clone(), capacity);
+            assert_eq!(map(vec![], &[("standing", capacity)]).check(), Err(error));
+        }
+        assert_eq!(map(vec![], &[("standing", MAX_POOL_CAPACITY)]).check(), Ok(()));
     }
 }

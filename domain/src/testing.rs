@@ -87,3 +87,16 @@ where
         assert_eq!(self.result, Err(rejection));
     }
 }
+
+/// A snapshot of the state is read back as the same state, in the compact form in which it is
+/// kept (postcard) and in JSON.
+#[track_caller]
+pub fn snapshot_keeps<S>(state: &S)
+where
+    S: Debug + PartialEq + serde::Serialize + serde::de::DeserializeOwned,
+{
+    let compact = postcard::to_stdvec(state).expect("a state can be written");
+    assert_eq!(postcard::from_bytes::<S>(&compact).as_ref(), Ok(state));
+    let json = serde_json::to_vec(state).expect("a state can be written");
+    assert_eq!(&serde_json::from_slice::<S>(&json).expect("and read"), state);
+}

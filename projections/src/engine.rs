@@ -312,7 +312,9 @@ async fn prepare(
         let kept = usable
             && match build.purpose {
                 Purpose::Served => true,
-                Purpose::Rebuild if !unfinished && self::usable(feed, projection, build).await? => {
+                Purpose::Rebuild
+                    if !unfinished && self::usable(feed, projection, build).await? =>
+                {
                     unfinished = true;
                     true
                 }

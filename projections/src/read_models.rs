@@ -27,16 +27,8 @@ use crate::{
 };
 
 /// Every projection.
-pub const ALL: &[Projection] = &[
-    SEAT_AVAILABILITY,
-    AUDIT_LOG,
-    ISSUANCE_HISTORY,
-    ORDERS,
-    TICKETS,
-    SCANS,
-    SALES,
-    CATALOGUE,
-];
+pub const ALL: &[Projection] =
+    &[SEAT_AVAILABILITY, AUDIT_LOG, ISSUANCE_HISTORY, ORDERS, TICKETS, SCANS, SALES, CATALOGUE];
 
 struct Inner {
     engine: Engine,

@@ -1,1 +1,6 @@
-//! Hakken.
+//! What the tests share.
+
+pub mod audit;
+pub mod faults;
+pub mod stores;
+pub mod world;

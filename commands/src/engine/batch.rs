@@ -8,8 +8,8 @@ use hakken_domain::{
     names::EventId,
 };
 
-use super::Pending;
-use crate::store::{Append, NewEvent, Snapshot};
+use super::{Pending, entry::Facts};
+use crate::store::{Append, NewEvent};
 
 /// What a question is answered with once the batch is durable.
 pub(super) enum Answer {
@@ -40,8 +40,8 @@ pub(super) struct Part {
     pub(super) stream: StreamId,
     pub(super) expected: Version,
     pub(super) events: Vec<(EventId, Decoded)>,
-    /// To be kept once the events are durable.
-    pub(super) snapshot: Option<Snapshot>,
+    /// To be kept as a snapshot once the events are durable.
+    pub(super) snapshot: Option<Facts>,
 }
 
 /// Decisions that are made durable together.

@@ -12,6 +12,7 @@ use hakken_domain::{
 use lru::LruCache;
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinSet,
     time::{Duration, Instant},
 };
 use tracing::{error, warn};
@@ -34,6 +35,8 @@ struct Loop {
     cache_bytes: usize,
     open: Batch,
     loads: FuturesUnordered<Task<(StreamId, Result<Loaded, StoreError>)>>,
+    /// Snapshots that are being saved.
+    saves: JoinSet<()>,
     expiry_actor: ActorRef,
     failed: bool,
 }
@@ -60,6 +63,7 @@ pub(super) async fn run(
         cache_bytes: 0,
         open: Batch::default(),
         loads: FuturesUnordered::new(),
+        saves: JoinSet::new(),
         expiry_actor: ActorRef::new("system:expiry").expect("a good name"),
         failed: false,
     };
@@ -114,6 +118,7 @@ pub(super) async fn run(
             break;
         }
     }
+    while this.saves.join_next().await.is_some() {}
     let end = if this.failed { Health::Failed } else { Health::Stopped };
     // Nobody may be listening.
     let _ = health.send(end);
@@ -268,10 +273,11 @@ impl Loop {
             entry.open = 0;
             let facts = entry.facts.as_ref().expect("dirty streams are in memory");
             let since = facts.version - entry.snapshot;
-            let every = self.limits.snapshot_events.max(entry.weight as u64 / 64);
+            let every =
+                self.limits.snapshot_events.max((entry.weight / self.limits.snapshot_share) as u64);
             let snapshots = matches!(part.stream.kind, StreamKind::Inventory | StreamKind::Gate);
             if snapshots && since >= every {
-                part.snapshot = Some(facts.snapshot());
+                part.snapshot = Some(facts.clone());
                 entry.snapshot = facts.version;
             }
         }
@@ -367,9 +373,12 @@ impl Loop {
         self.cache_bytes = self.cache_bytes.saturating_add_signed(change);
     }
 
-    fn keep_snapshot(&self, stream: StreamId, snapshot: crate::store::Snapshot) {
+    fn keep_snapshot(&mut self, stream: StreamId, facts: Facts) {
+        while self.saves.try_join_next().is_some() {}
         let side = self.ports.side.clone();
-        tokio::spawn(async move {
+        self.saves.spawn(async move {
+            let encoded = tokio::task::spawn_blocking(move || facts.snapshot());
+            let snapshot = encoded.await.expect("states have a postcard form");
             if let Err(error) = side.save_snapshot(stream, snapshot).await {
                 warn!(%stream, %error, "snapshot not kept; the next start takes longer");
             }
@@ -513,10 +522,10 @@ impl Loop {
 
     /// Reads what an earlier command with the same key brought about, and answers with it.
     fn repeat(&self, pending: Pending, first: Version, count: u32) {
-        let store = self.ports.store.clone();
+        let ports = self.ports.clone();
         tokio::spawn(async move {
             let Pending { stream, ask, place, .. } = pending;
-            match store.read_stream(stream, first - 1, count as usize).await {
+            match load::read_exactly(&ports, stream, first - 1, count as usize).await {
                 Ok(events) => {
                     let position = position_of(&events);
                     ask.succeed(Receipt { stream, events, position, repeated: true });

@@ -92,7 +92,7 @@ impl<'a> Filter<'a> {
 }
 
 /// Seats side by side that the party may take, as many as there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Run {
     pub section: u32,
     pub first: SeatNo,

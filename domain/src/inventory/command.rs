@@ -137,7 +137,8 @@ pub struct BestAvailable {
     pub wheelchair: bool,
     /// May the party be split when nowhere enough seats stand side by side?
     pub may_split: bool,
-    /// Draws among equally good seats, so that rivals do not collide.
+    /// Draws among equally good seats, so that rivals do not collide. 0 draws nothing: the very
+    /// nearest, and of several the first in the order of the map.
     pub seed: u64,
 }
 

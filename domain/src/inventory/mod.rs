@@ -1,4 +1,9 @@
 //! The inventory of a show: no seat given twice on any leg, no pool below zero.
+//!
+//! The state stands on tables: `layout.rs` (what never changes about the seats), `seats.rs` (who
+//! may have which, and on which legs each is taken), `pools.rs` (counters for each leg and
+//! quota). The rules of holds are in `holds.rs`, best available is `best.rs` and, for parties
+//! that must be split, `split.rs`. What others may ask of the state is in `view.rs`.
 
 mod best;
 mod command;

@@ -110,3 +110,34 @@ impl Seats {
         if self.status(seat) == Status::Open { !self.taken(seat) & all } else { 0 }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::tests::{map, row, section};
+
+    #[test]
+    fn every_row_knows_how_many_of_its_seats_are_open_on_each_leg() {
+        let rows = [row("A", 1, "...w"), row("B", 2, "..")];
+        let layout = Layout::of(&map([section("stalls", rows)]));
+        let mut seats = Seats::new(&layout, 3);
+        let legs = |from, to| Legs::new(from, to).unwrap();
+        let counts = |seats: &Seats| {
+            [(0, 1), (1, 2), (2, 3), (0, 3)].map(|(from, to)| {
+                (seats.most_open(0, legs(from, to)), seats.most_open(1, legs(from, to)))
+            })
+        };
+        assert_eq!(counts(&seats), [(3, 2), (3, 2), (3, 2), (3, 2)]);
+        seats.take(&layout, 0, legs(1, 3).mask());
+        seats.take(&layout, 3, legs(0, 3).mask());
+        seats.take(&layout, 4, legs(0, 1).mask());
+        assert_eq!(counts(&seats), [(3, 1), (2, 2), (2, 2), (2, 1)]);
+        seats.set_status(&layout, 0, Status::Blocked);
+        assert_eq!(counts(&seats), [(2, 1), (2, 2), (2, 2), (2, 1)]);
+        seats.give_back(&layout, 0, legs(1, 3).mask());
+        seats.give_back(&layout, 4, legs(0, 1).mask());
+        assert_eq!(counts(&seats), [(2, 2), (2, 2), (2, 2), (2, 2)]);
+        seats.set_status(&layout, 0, Status::Open);
+        assert_eq!(seats, Seats { taken: vec![0, 0, 0, 7, 0, 0], ..Seats::new(&layout, 3) });
+    }
+}

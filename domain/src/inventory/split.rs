@@ -2,7 +2,10 @@
 //! in one section and near each other if possible, and no single seat left alone if any choice
 //! of so few groups avoids it.
 
-use std::collections::BTreeMap;
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap},
+};
 
 use super::{
     best::{Run, squared_length},
@@ -32,15 +35,19 @@ pub(super) fn seat(layout: &Layout, runs: &[Run], count: u32) -> Vec<SeatNo> {
 }
 
 /// With how few of the runs so many people can be seated.
-fn fewest_groups(runs: &[Run], count: u32) -> Option<usize> {
-    let mut lengths: Vec<u32> = runs.iter().map(|run| run.len).collect();
-    lengths.sort_unstable_by(|a, b| b.cmp(a));
-    let mut seated = 0;
-    for (groups, length) in (1..).zip(lengths) {
-        seated += length;
-        if seated >= count {
-            return Some(groups);
+fn fewest_groups(runs: &[Run], count: u32) -> Option<u32> {
+    let mut of_length = vec![0_u32; count as usize];
+    for run in runs {
+        of_length[run.len as usize] += 1;
+    }
+    let (mut left, mut groups) = (count, 0);
+    for (length, runs) in (0..count).zip(of_length).skip(1).rev() {
+        let needed = left.div_ceil(length);
+        if needed <= runs {
+            return Some(groups + needed);
         }
+        left -= length * runs;
+        groups += runs;
     }
     None
 }
@@ -54,7 +61,7 @@ struct Seating {
 }
 
 impl Seating {
-    fn of(layout: &Layout, runs: &[Run], count: u32, groups: usize) -> Self {
+    fn of(layout: &Layout, runs: &[Run], count: u32, groups: u32) -> Self {
         let mut chosen = near_each_other(layout, runs, count, groups);
         let spare = |chosen: &[Run]| chosen.iter().map(|run| run.len).sum::<u32>() - count;
         if spare(&chosen) == 1 && !chosen.iter().any(has_friend) {
@@ -64,11 +71,9 @@ impl Seating {
         let spare = spare(&chosen);
         // The groups are as few as can be, so what is spare is less than any one of them, and one
         // run can shed it all.
-        let shedding = if spare == 1 {
-            chosen.iter().position(has_friend).unwrap_or(groups - 1)
-        } else {
-            groups - 1
-        };
+        let last = chosen.len() - 1;
+        let shedding =
+            if spare == 1 { chosen.iter().position(has_friend).unwrap_or(last) } else { last };
         let leaves_one_alone = spare == 1 && !has_friend(&chosen[shedding]);
         let mut seats = Vec::with_capacity(count as usize);
         for (number, run) in chosen.iter().enumerate() {
@@ -101,21 +106,21 @@ fn sheds_from_front(layout: &Layout, run: &Run, shed: u32) -> bool {
 
 /// The nearest run to the focal point, and the nearest ones to it that complete the party; of
 /// those only such that enough are left for it.
-fn near_each_other(layout: &Layout, runs: &[Run], count: u32, groups: usize) -> Vec<Run> {
-    let mut free = ByLength::of(runs, count);
-    free.sort_from(layout, focus(layout));
-    let mut chosen: Vec<Run> = Vec::with_capacity(groups);
+fn near_each_other(layout: &Layout, runs: &[Run], count: u32, groups: u32) -> Vec<Run> {
+    let mut free = ByLength::new(layout, runs, focus(layout));
+    let mut chosen: Vec<Run> = Vec::with_capacity(groups as usize);
     let mut left = count;
     for still in (0..groups).rev() {
         let at_least = left.saturating_sub(free.longest(still)).max(1);
         // The last one should not leave a single seat: exactly enough, or two more.
-        let tidy = |length| still > 0 || length != left + 1;
+        let is_tidy = |length| still > 0 || length != left + 1;
         let run =
-            free.take_nearest(at_least, tidy).or_else(|| free.take_nearest(at_least, |_| true));
+            free.take_nearest(at_least, is_tidy).or_else(|| free.take_nearest(at_least, |_| true));
         let run = run.expect("the longest runs are enough");
         left = left.saturating_sub(run.len);
         if chosen.is_empty() {
-            free.sort_from(layout, twice_centre(layout, &run));
+            let others: Vec<Run> = runs.iter().filter(|&other| *other != run).copied().collect();
+            free = ByLength::new(layout, &others, twice_centre(layout, &run));
         }
         chosen.push(run);
     }
@@ -150,33 +155,25 @@ fn avoid_a_single_seat(layout: &Layout, runs: &[Run], chosen: &mut [Run]) {
     }
 }
 
-/// Free runs by their length, each list with the nearest last.
-struct ByLength(Vec<Vec<(u128, Run)>>);
+/// Free runs by their length, those of each length as a heap with the nearest on top.
+struct ByLength(Vec<BinaryHeap<Reverse<(u128, Run)>>>);
 
 impl ByLength {
-    fn of(runs: &[Run], count: u32) -> Self {
-        let mut lists = vec![Vec::new(); count as usize];
+    fn new(layout: &Layout, runs: &[Run], origin: (i64, i64)) -> Self {
+        let longest = runs.iter().map(|run| run.len).max().unwrap_or(0);
+        let mut lists = vec![Vec::new(); longest as usize + 1];
         for &run in runs {
-            lists[run.len as usize].push((0, run));
+            lists[run.len as usize].push(Reverse((distance(layout, &run, origin), run)));
         }
-        Self(lists)
-    }
-
-    fn sort_from(&mut self, layout: &Layout, origin: (i64, i64)) {
-        for list in &mut self.0 {
-            for (from_origin, run) in list.iter_mut() {
-                *from_origin = distance(layout, run, origin);
-            }
-            list.sort_unstable_by(|(a, x), (b, y)| (b, y.first).cmp(&(a, x.first)));
-        }
+        Self(lists.into_iter().map(BinaryHeap::from).collect())
     }
 
     /// So many people fit into so many runs at most.
-    fn longest(&self, groups: usize) -> u32 {
-        let mut groups = groups;
+    fn longest(&self, groups: u32) -> u32 {
+        let mut groups = groups as usize;
         let mut seats = 0;
-        for (length, list) in self.0.iter().enumerate().rev() {
-            let taken = list.len().min(groups);
+        for (length, heap) in self.0.iter().enumerate().rev() {
+            let taken = heap.len().min(groups);
             groups -= taken;
             seats += (length * taken) as u32;
         }
@@ -184,15 +181,13 @@ impl ByLength {
     }
 
     fn take_nearest(&mut self, at_least: u32, suits: impl Fn(u32) -> bool) -> Option<Run> {
-        let nearest =
-            |list: &Vec<(u128, Run)>| list.last().map(|&(distance, run)| (distance, run.first));
         let (_, length) = (0..)
             .zip(&self.0)
             .skip(at_least as usize)
             .filter(|(length, _)| suits(*length))
-            .filter_map(|(length, list)| Some((nearest(list)?, length)))
+            .filter_map(|(length, heap)| Some((heap.peek()?.0, length)))
             .min()?;
-        self.0[length as usize].pop().map(|(_, run)| run)
+        self.0[length as usize].pop().map(|Reverse((_, run))| run)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Rules of the inventory as sentences. This file has their vocabulary.
 
+mod arena;
 mod best;
 mod life;
 mod refusals;
@@ -85,7 +86,7 @@ pub(super) fn rules() -> SalesRules {
 /// A row in front of the focal point, its seats one unit apart and its middle at x = 0. Each
 /// character is a seat: `.` a plain one, `w` a wheelchair place, a capital its category; `|` is an
 /// aisle.
-fn row(name: &str, y: i32, plan: &str) -> Row {
+pub(super) fn row(name: &str, y: i32, plan: &str) -> Row {
     let count = plan.chars().filter(|&c| c != '|').count() as i32;
     let mut seats: Vec<Seat> = Vec::new();
     for mark in plan.chars() {
@@ -107,11 +108,11 @@ fn row(name: &str, y: i32, plan: &str) -> Row {
     Row { name: label(name), seats }
 }
 
-fn section(name: &str, rows: impl IntoIterator<Item = Row>) -> Section {
+pub(super) fn section(name: &str, rows: impl IntoIterator<Item = Row>) -> Section {
     Section { name: label(name), rows: rows.into_iter().collect() }
 }
 
-fn map(sections: impl IntoIterator<Item = Section>) -> SeatMap {
+pub(super) fn map(sections: impl IntoIterator<Item = Section>) -> SeatMap {
     SeatMap {
         name: label("hall"),
         focus: Point::default(),

@@ -9,7 +9,13 @@ use proptest::{
 use ulid::Ulid;
 
 use super::{decide::RuleBook, *};
-use crate::{Context, Decider, Outcome, legs::Legs, money::Currency, names::*, testing::START};
+use crate::{
+    Context, Decider, Outcome,
+    legs::Legs,
+    money::Currency,
+    names::*,
+    testing::{START, snapshot_keeps},
+};
 
 /// What may be asked. Amounts and ids are drawn from few, so that they meet.
 #[derive(Debug, Clone)]
@@ -242,10 +248,7 @@ fn run(prices: &[u64], asks: &[Ask], seen: &mut Seen) {
     let mut folded = State::default();
     history.iter().for_each(|event| RuleBook::evolve(&mut folded, event));
     assert_eq!(folded, state);
-    let snapshot = postcard::to_stdvec(&state).unwrap();
-    assert_eq!(postcard::from_bytes::<State>(&snapshot).unwrap(), state);
-    let json = serde_json::to_vec(&state).unwrap();
-    assert_eq!(serde_json::from_slice::<State>(&json).unwrap(), state);
+    snapshot_keeps(&state);
 }
 
 #[test]

@@ -9,7 +9,12 @@ use proptest::{
 use ulid::Ulid;
 
 use super::{decide::RuleBook, *};
-use crate::{Context, Decider, Outcome, legs::Legs, names::*, testing::START};
+use crate::{
+    Context, Decider, Outcome,
+    legs::Legs,
+    names::*,
+    testing::{START, snapshot_keeps},
+};
 
 /// The seconds in which one may come in. A run goes on for about 3,000 of them, at most 6,000.
 const VALID: std::ops::Range<u64> = 800..4_000;
@@ -176,8 +181,7 @@ fn run(reentry: bool, steps: &[(u64, Command)], seen: &mut BTreeMap<&'static str
     let mut folded = State::default();
     history.iter().for_each(|event| RuleBook::evolve(&mut folded, event));
     assert_eq!(folded, state);
-    let snapshot = postcard::to_stdvec(&state).unwrap();
-    assert_eq!(postcard::from_bytes::<State>(&snapshot).unwrap(), state);
+    snapshot_keeps(&state);
 }
 
 #[test]

@@ -376,9 +376,7 @@ impl SalesFold {
         let order = self.orders.get_mut(&id).ok_or_else(unknown)?;
         let mut nowhere = MoneyMoved::default();
         let money = match order.organizer {
-            Some(organizer) => {
-                self.money.get_or(&(organizer, order.currency), MoneyMoved::default)
-            }
+            Some(organizer) => self.money.get_or(&(organizer, order.currency), MoneyMoved::default),
             None => &mut nowhere,
         };
         match fact {

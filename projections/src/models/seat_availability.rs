@@ -8,8 +8,8 @@ mod queries;
 #[cfg(test)]
 mod tests;
 
-pub use board::{Availability, PoolAvailability, Sales, SeatStatus, ShowMap, Totals};
 pub(crate) use board::Boards;
+pub use board::{Availability, PoolAvailability, Sales, SeatStatus, ShowMap, Totals};
 use hakken_domain::envelope::StreamKind;
 pub use queries::{AsOf, HoldFilter, HoldStatus, HoldView};
 

@@ -352,9 +352,7 @@ impl Board {
                 allotted[*at] = true;
             }
         }
-        let lasts = |hold: &HoldId| {
-            self.holds.get(hold).is_some_and(|hold| hold.expires_at > now)
-        };
+        let lasts = |hold: &HoldId| self.holds.get(hold).is_some_and(|hold| hold.expires_at > now);
         let held = |at: usize| {
             self.held[at] & mask != 0
                 && self.held_by.get(&at).is_some_and(|held| {

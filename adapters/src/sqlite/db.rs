@@ -1,0 +1,183 @@
+//! What the three database files have in common: how they are opened, told apart and created.
+
+use std::{fs, io, path::Path, time::Duration};
+
+use hakken_commands::store::StoreError;
+use sqlx::{
+    AssertSqlSafe, ConnectOptions, Connection, Executor, SqliteConnection, SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::fault;
+
+/// How long a statement waits for a lock. Nobody but an operator's own tools takes one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a kind of file is known by, and what a new one holds.
+pub(super) struct Schema {
+    /// Stands in the file's header.
+    pub(super) application_id: i64,
+    /// Stands in the file's header; goes up when the tables change.
+    pub(super) format: i64,
+    /// Creates the tables.
+    pub(super) tables: &'static str,
+}
+
+/// What a file turned out to be.
+pub(super) enum Identity {
+    /// Nothing yet.
+    Empty,
+    /// Of this kind and format.
+    Same,
+    /// Of this kind, in another format.
+    OtherFormat(i64),
+    /// Somebody else's.
+    Foreign,
+}
+
+pub(super) fn options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(BUSY_TIMEOUT)
+        .disable_statement_logging()
+}
+
+/// The one connection that writes a file, which is made if it is missing.
+pub(super) async fn open_writer(
+    path: &Path,
+    synchronous: SqliteSynchronous,
+) -> Result<SqliteConnection, sqlx::Error> {
+    options(path)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous)
+        .connect()
+        .await
+}
+
+/// A few connections that only read. They open when they are first needed.
+pub(super) fn readers(path: &Path) -> SqlitePool {
+    // Not opened as read-only: a reader that comes first after a crash has to recover the WAL.
+    let options = options(path).pragma("query_only", "ON").row_buffer_size(8);
+    SqlitePoolOptions::new()
+        .max_connections(4)
+        .min_connections(0)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_lazy_with(options)
+}
+
+pub(super) async fn identify<'c, E>(conn: E, schema: &Schema) -> Result<Identity, sqlx::Error>
+where
+    E: Executor<'c, Database = sqlx::Sqlite>,
+{
+    let (application_id, format, tables): (i64, i64, i64) = sqlx::query_as(
+        "SELECT (SELECT application_id FROM pragma_application_id),
+                (SELECT user_version FROM pragma_user_version),
+                (SELECT count(*) FROM sqlite_schema)",
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok(match (application_id, format, tables) {
+        (0, 0, 0) => Identity::Empty,
+        (id, format, _) if id == schema.application_id && format == schema.format => Identity::Same,
+        (id, format, _) if id == schema.application_id => Identity::OtherFormat(format),
+        _ => Identity::Foreign,
+    })
+}
+
+/// Creates the tables, all or none.
+pub(super) async fn create(
+    conn: &mut SqliteConnection,
+    schema: &Schema,
+) -> Result<(), sqlx::Error> {
+    let Schema { application_id, format, tables } = schema;
+    let mut transaction = conn.begin().await?;
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "{tables}; PRAGMA application_id = {application_id}; PRAGMA user_version = {format}"
+    )))
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}
+
+/// Opens a file whose contents are derived from the events. One that is broken, foreign or of
+/// another format is replaced by a fresh one.
+pub(super) async fn open_derived(
+    path: &Path,
+    schema: &Schema,
+    synchronous: SqliteSynchronous,
+) -> Result<SqliteConnection, DerivedError> {
+    match open_existing(path, schema, synchronous).await {
+        Ok(Some(conn)) => return Ok(conn),
+        Ok(None) => {
+            tracing::warn!(file = %path.display(), "not a file of this version of Hakken; replaced");
+        }
+        Err(error) if fault::is_damaged(&error) => {
+            tracing::warn!(file = %path.display(), %error, "damaged; replaced");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    remove(path)?;
+    let mut conn = open_writer(path, synchronous).await?;
+    create(&mut conn, schema).await?;
+    Ok(conn)
+}
+
+async fn open_existing(
+    path: &Path,
+    schema: &Schema,
+    synchronous: SqliteSynchronous,
+) -> Result<Option<SqliteConnection>, sqlx::Error> {
+    let mut conn = open_writer(path, synchronous).await?;
+    match identify(&mut conn, schema).await? {
+        Identity::Empty => create(&mut conn, schema).await?,
+        Identity::Same => {}
+        Identity::OtherFormat(_) | Identity::Foreign => {
+            conn.close().await?;
+            return Ok(None);
+        }
+    }
+    Ok(Some(conn))
+}
+
+/// Why a derived file cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DerivedError {
+    #[error(transparent)]
+    Sqlite(#[from] sqlx::Error),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Why a derived file cannot be brought in line with the events.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DerivedOpenError {
+    #[error(transparent)]
+    File(#[from] DerivedError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Removes a database file and what SQLite keeps beside it.
+pub(super) fn remove(path: &Path) -> io::Result<()> {
+    for suffix in ["-wal", "-shm", ""] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        match fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What SQLite finds wrong with a file's structure, if anything. Reads the whole file.
+pub(super) async fn first_damage<'c, E>(conn: E) -> Result<Option<String>, sqlx::Error>
+where
+    E: Executor<'c, Database = sqlx::Sqlite>,
+{
+    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(conn).await?;
+    Ok((found != "ok").then_some(found))
+}

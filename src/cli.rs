@@ -1,0 +1,332 @@
+//! The command line: what one may ask of `hakken`, with its help.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use hakken_domain::{
+    envelope::{Position, StreamId},
+    names::{Label, OrganizerId, PoolId},
+    time::Timestamp,
+};
+
+/// Hakken (発券): an event-sourced ticketing engine.
+///
+/// Every reservation, payment, issuance, scan and refund is an immutable event in one store.
+/// Begin with `hakken demo`: it sells a whole hall before your eyes.
+#[derive(Debug, Parser)]
+#[command(name = "hakken", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the GraphQL API on an embedded store.
+    Serve(Serve),
+    /// Sell a hall: buyers fight for it over HTTP, tickets are paid, issued and scanned, some are
+    /// cancelled; read models are rebuilt meanwhile; all of it is verified and told.
+    Demo(Demo),
+    /// Check a seat map (pretix seating plan or Hakken's own form) and make it a venue.
+    Import(Import),
+    /// Print the GraphQL schema (SDL).
+    Schema,
+    /// Make, list and revoke API keys. The server on this data directory must be stopped; a
+    /// running one is asked through GraphQL (`createApiKey`, `revokeApiKey`).
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Print recorded events, oldest first; `--follow` waits for more. Works beside a running
+    /// server.
+    Events(Events),
+    /// Print a stream's history and the state that it leads to, as it is or as it stood. Works
+    /// beside a running server.
+    Replay(Replay),
+    /// Rebuild read models from the events, compare, and swap them in. With `--url` a running
+    /// server does it while it serves; without, the server must be stopped.
+    Rebuild(Projections),
+    /// Fold the events afresh and compare with what is served; says the first difference in
+    /// words. Exit code 1 if there is one.
+    Verify(Projections),
+}
+
+/// Where the data is.
+#[derive(Debug, Clone, Args)]
+pub struct Data {
+    /// Directory of the events, the read models and the engine's secret.
+    #[arg(long, value_name = "DIR", default_value = "hakken-data", env = "HAKKEN_DATA")]
+    pub data: PathBuf,
+}
+
+/// `hakken serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where to listen.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8090", env = "HAKKEN_LISTEN")]
+    pub listen: SocketAddr,
+    /// Where the data is.
+    #[command(flatten)]
+    pub data: Data,
+    /// Who moves money back.
+    #[arg(long, value_enum, default_value_t = PaymentsMode::Manual, env = "HAKKEN_PAYMENTS")]
+    pub payments: PaymentsMode,
+    /// How the log is written to standard error.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "HAKKEN_LOG_FORMAT")]
+    pub log: LogFormat,
+}
+
+/// Who moves money back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PaymentsMode {
+    /// You do, and say so with `settleRefund`.
+    Manual,
+    /// Nobody: refunds settle at once. For trials only.
+    Simulated,
+}
+
+/// How the log is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// `hakken demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// A seat map to sell instead of the hall that Hakken ships: a pretix seating plan, or
+    /// Hakken's own form.
+    #[arg(long, value_name = "FILE")]
+    pub hall: Option<PathBuf>,
+    /// How many buyers come at once.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub buyers: u16,
+    /// Decides who wants what.
+    #[arg(long, value_name = "N", default_value_t = 20_261_121)]
+    pub seed: u64,
+    /// Where to listen; a free port by default.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// Keep the data here; by default a directory that goes away at the end.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Leave at the end, with exit code 0 if everything held and 1 if not.
+    #[arg(long)]
+    pub exit: bool,
+    /// Print one JSON object instead of the story. Implies `--exit`.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hakken import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The seat map.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Only check it and say what it holds.
+    #[arg(long)]
+    pub check: bool,
+    /// What people call the venue; the map's own name by default.
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<Label>,
+    /// Whose venue it is.
+    #[arg(long, value_name = "ORGANIZER", required_unless_present = "check")]
+    pub organizer: Option<OrganizerId>,
+    /// Seats of this category are wheelchair places. May be given several times.
+    #[arg(long = "wheelchair", value_name = "CATEGORY")]
+    pub wheelchair: Vec<String>,
+    /// Unnumbered capacity, as NAME=PLACES or NAME=PLACES:CATEGORY. May be given several times.
+    #[arg(long = "pool", value_name = "NAME=PLACES[:CATEGORY]", value_parser = parse_pool)]
+    pub pools: Vec<PoolOption>,
+    /// Where people want to look, in the map's own units, as X,Y.
+    #[arg(long, value_name = "X,Y", value_parser = parse_focus, allow_hyphen_values = true)]
+    pub focus: Option<(f64, f64)>,
+    /// Write a picture of it (SVG).
+    #[arg(long, value_name = "FILE")]
+    pub picture: Option<PathBuf>,
+    /// Where the data is. The server on it must be stopped; give a running one the file with
+    /// `registerVenue`.
+    #[command(flatten)]
+    pub data: Data,
+}
+
+/// A pool given on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolOption {
+    /// Its name.
+    pub id: PoolId,
+    /// Its places.
+    pub capacity: u32,
+    /// Its price category; its own name if absent.
+    pub category: Option<String>,
+}
+
+fn parse_pool(text: &str) -> Result<PoolOption, String> {
+    let (name, rest) = text.split_once('=').ok_or("a pool is NAME=PLACES, such as standing=300")?;
+    let (places, category) = match rest.split_once(':') {
+        Some((places, category)) => (places, Some(category.to_owned())),
+        None => (rest, None),
+    };
+    Ok(PoolOption {
+        id: PoolId::new(name).map_err(|error| error.to_string())?,
+        capacity: places.parse().map_err(|_| format!("{places:?} is no number of places"))?,
+        category,
+    })
+}
+
+fn parse_focus(text: &str) -> Result<(f64, f64), String> {
+    let number = |text: &str| text.trim().parse::<f64>().ok().filter(|n| n.is_finite());
+    text.split_once(',')
+        .and_then(|(x, y)| Some((number(x)?, number(y)?)))
+        .ok_or_else(|| "a focus is X,Y, such as 435,0".to_owned())
+}
+
+/// `hakken keys`
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make a key. It is shown once.
+    Create {
+        /// What it may do.
+        #[arg(long, value_enum)]
+        role: RoleName,
+        /// For whom; not for operators.
+        #[arg(long, value_name = "ORGANIZER")]
+        organizer: Option<OrganizerId>,
+        /// What people call it.
+        #[arg(long)]
+        label: Label,
+        /// Where the data is.
+        #[command(flatten)]
+        data: Data,
+    },
+    /// List keys; never their secrets.
+    List {
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+        /// Where the data is.
+        #[command(flatten)]
+        data: Data,
+    },
+    /// Let a key open nothing any more.
+    Revoke {
+        /// The part of the key after `hk_`: 26 characters.
+        key: hakken_domain::names::ApiKeyId,
+        /// Where the data is.
+        #[command(flatten)]
+        data: Data,
+    },
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleName {
+    /// Everything of one organizer.
+    Organizer,
+    /// Sell, issue, cancel and refund.
+    BoxOffice,
+    /// Scan.
+    Gate,
+    /// Read everything of one organizer, change nothing.
+    Auditor,
+    /// Run the engine.
+    Operator,
+}
+
+/// `hakken events`
+#[derive(Debug, Args)]
+pub struct Events {
+    /// Only those after this position.
+    #[arg(long, value_name = "POSITION", default_value = "0", value_parser = parse_position)]
+    pub after: Position,
+    /// Only the newest N.
+    #[arg(long, value_name = "N", conflicts_with = "after")]
+    pub tail: Option<u64>,
+    /// Only this stream, such as inventory-01J….
+    #[arg(long)]
+    pub stream: Option<StreamId>,
+    /// Only this kind, such as seats-held. May be given several times.
+    #[arg(long)]
+    pub kind: Vec<String>,
+    /// Only what this actor did, such as key:01J… or system:checkout.
+    #[arg(long)]
+    pub actor: Option<String>,
+    /// Wait for more.
+    #[arg(long, short)]
+    pub follow: bool,
+    /// One JSON object a line, with data and metadata as stored.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the data is.
+    #[command(flatten)]
+    pub data: Data,
+}
+
+/// `hakken replay`
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The stream, such as ticket-01J….
+    pub stream: StreamId,
+    /// As it stood at this position.
+    #[arg(long, value_name = "POSITION", value_parser = parse_position)]
+    pub as_of: Option<Position>,
+    /// As it stood at this time (RFC 3339).
+    #[arg(long, value_name = "TIME", conflicts_with = "as_of")]
+    pub as_of_time: Option<Timestamp>,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the data is.
+    #[command(flatten)]
+    pub data: Data,
+}
+
+/// `hakken rebuild` and `hakken verify`
+#[derive(Debug, Args)]
+pub struct Projections {
+    /// Which read models; all by default.
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// One JSON object a read model instead of progress bars.
+    #[arg(long)]
+    pub json: bool,
+    /// Let this running server do it, such as http://127.0.0.1:8090.
+    #[arg(long, value_name = "URL", requires = "key")]
+    pub url: Option<String>,
+    /// An operator's key for that server.
+    #[arg(long, value_name = "KEY", env = "HAKKEN_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+    /// Where the data is.
+    #[command(flatten)]
+    pub data: Data,
+}
+
+fn parse_position(text: &str) -> Result<Position, String> {
+    text.parse().map(Position).map_err(|_| format!("{text:?} is no position: a whole number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn pools_and_focus_read_as_people_write_them() {
+        let pool = parse_pool("立見=300:standing").unwrap();
+        assert_eq!((pool.id.as_str(), pool.capacity), ("立見", 300));
+        assert!(parse_pool("standing").is_err());
+        assert!(parse_pool("standing=many").is_err());
+        assert_eq!(parse_focus("4.5, -2"), Ok((4.5, -2.0)));
+        assert!(parse_focus("NaN,1").is_err());
+    }
+}

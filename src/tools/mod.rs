@@ -1,0 +1,22 @@
+//! What one does with a data directory beside serving it.
+
+pub mod events;
+pub mod import;
+pub mod keys;
+pub mod projections;
+pub mod replay;
+
+use std::io::{self, Write};
+
+/// Writes a line to standard output. A reader that has gone away (`| head`) ends the program
+/// quietly, as it does for other tools.
+pub fn print_line(line: &str) {
+    let mut out = io::stdout().lock();
+    if let Err(error) = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")) {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            std::process::exit(0);
+        }
+        eprintln!("hakken: standard output cannot be written: {error}");
+        std::process::exit(1);
+    }
+}

@@ -1,0 +1,125 @@
+//! A store that fails as it is told: before it writes, after it has written, slowly, or by
+//! forgetting to look at versions (the negative control of every race).
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::BoxFuture;
+use hakken_commands::store::{
+    Append, Appended, EventStore, EventStream, StoreError, StoreErrorKind,
+};
+use hakken_domain::{
+    envelope::{Position, StoredEvent, StreamId, Version},
+    time::Timestamp,
+};
+
+/// What happens to one append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Nothing.
+    None,
+    /// Nothing is written.
+    Fail(StoreErrorKind),
+    /// Everything is written, but the answer is lost.
+    LoseAnswer,
+    /// It takes so many milliseconds.
+    Slow(u64),
+    /// Expected versions are not looked at: what the guard is there to prevent happens.
+    IgnoreVersions,
+}
+
+type Plan = Box<dyn FnMut(u64) -> Fault + Send>;
+
+/// The store.
+pub struct FaultyStore {
+    inner: Arc<dyn EventStore>,
+    plan: Mutex<Plan>,
+    appends: AtomicU64,
+}
+
+impl FaultyStore {
+    /// `plan` is asked before each append, with its number from 0.
+    pub fn new(
+        inner: Arc<dyn EventStore>,
+        plan: impl FnMut(u64) -> Fault + Send + 'static,
+    ) -> Self {
+        Self { inner, plan: Mutex::new(Box::new(plan)), appends: AtomicU64::new(0) }
+    }
+
+    /// Appends so far.
+    pub fn appends(&self) -> u64 {
+        self.appends.load(Ordering::Relaxed)
+    }
+
+    async fn append_anyway(
+        &self,
+        mut batch: Vec<Append>,
+        now: Timestamp,
+    ) -> Result<Vec<Appended>, StoreError> {
+        for append in &mut batch {
+            append.expected =
+                self.inner.read_stream(append.stream, 0, usize::MAX).await?.len() as Version;
+        }
+        self.inner.append(batch, now).await
+    }
+}
+
+fn failed(kind: StoreErrorKind) -> StoreError {
+    StoreError { kind, source: "told to fail".into() }
+}
+
+impl EventStore for FaultyStore {
+    fn append(
+        &self,
+        batch: Vec<Append>,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
+        let number = self.appends.fetch_add(1, Ordering::Relaxed);
+        let fault = self.plan.lock().unwrap_or_else(PoisonError::into_inner)(number);
+        Box::pin(async move {
+            match fault {
+                Fault::None => self.inner.append(batch, now).await,
+                Fault::Fail(kind) => Err(failed(kind)),
+                Fault::LoseAnswer => {
+                    self.inner.append(batch, now).await?;
+                    Err(failed(StoreErrorKind::Unavailable))
+                }
+                Fault::Slow(millis) => {
+                    tokio::time::sleep(Duration::from_millis(millis)).await;
+                    self.inner.append(batch, now).await
+                }
+                Fault::IgnoreVersions => self.append_anyway(batch, now).await,
+            }
+        })
+    }
+
+    fn read_stream(
+        &self,
+        stream: StreamId,
+        after: Version,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<StoredEvent>>, StoreError>> {
+        self.inner.read_stream(stream, after, limit)
+    }
+
+    fn read_all(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<StoredEvent>>, StoreError>> {
+        self.inner.read_all(after, limit)
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<Position, StoreError>> {
+        self.inner.head()
+    }
+
+    fn follow(&self, after: Position) -> EventStream {
+        self.inner.follow(after)
+    }
+}
