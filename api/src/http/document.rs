@@ -153,8 +153,7 @@ fn choose<'a>(
             (Some(only), None) => only,
             _ => {
                 return Err(failure(
-                    "The document has several operations: say which with operationName."
-                        .to_owned(),
+                    "The document has several operations: say which with operationName.".to_owned(),
                 ));
             }
         },
@@ -187,7 +186,11 @@ struct Ruler<'a> {
 }
 
 impl<'a> Ruler<'a> {
-    fn set(&mut self, items: &'a [Positioned<Selection>], chain: usize) -> Result<Size, RequestError> {
+    fn set(
+        &mut self,
+        items: &'a [Positioned<Selection>],
+        chain: usize,
+    ) -> Result<Size, RequestError> {
         let mut total = Size::default();
         for item in items {
             let size = match &item.node {

@@ -15,7 +15,11 @@ use serde::{Deserialize, Serialize};
 use tracing::{Instrument, Span, info_span};
 
 use super::{
-    App, document::{self, Document, RequestError}, pages, problem, protocol::Media, websocket,
+    App,
+    document::{self, Document, RequestError},
+    pages, problem,
+    protocol::Media,
+    websocket,
 };
 use crate::{
     auth::{self, Anybody, AuthError, Caller},
@@ -63,8 +67,8 @@ impl Parameters {
     /// For the schema.
     pub(crate) fn request(self, document: Document) -> Request {
         let variables = serde_json::Value::Object(self.variables.unwrap_or_default());
-        let mut request = Request::new(self.query.unwrap_or_default())
-            .variables(Variables::from_json(variables));
+        let mut request =
+            Request::new(self.query.unwrap_or_default()).variables(Variables::from_json(variables));
         request.set_parsed_query(document.parsed);
         match self.operation {
             Some(operation) => request.operation_name(operation),
@@ -164,9 +168,9 @@ fn is_json(headers: &HeaderMap) -> bool {
     let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
     is_json
         && parts.all(|part| {
-            let charset = part.split_once('=').filter(|(name, _)| {
-                name.trim().eq_ignore_ascii_case("charset")
-            });
+            let charset = part
+                .split_once('=')
+                .filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
             charset.is_none_or(|(_, value)| {
                 value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
             })
@@ -264,9 +268,7 @@ pub(super) async fn caller(app: &App, headers: &HeaderMap) -> Result<Option<Call
     match checked {
         Ok(caller) => Ok(Some(caller)),
         Err(AuthError::NotAKey | AuthError::NotValid) => Err(unauthenticated(&Fault::InvalidKey)),
-        Err(AuthError::Busy) => {
-            Err(super::fault(StatusCode::SERVICE_UNAVAILABLE, &Fault::Busy))
-        }
+        Err(AuthError::Busy) => Err(super::fault(StatusCode::SERVICE_UNAVAILABLE, &Fault::Busy)),
         Err(AuthError::Unavailable) => {
             Err(super::fault(StatusCode::SERVICE_UNAVAILABLE, &Fault::ReadsUnavailable))
         }

@@ -50,10 +50,9 @@ fn trouble(projection: &ProjectionStatus) -> Option<String> {
         }
         // Somebody paused it on purpose; what it serves stays whole.
         RunState::Paused => None,
-        RunState::Running if projection.lag_seconds > MAX_LAG_SECONDS => Some(format!(
-            "the read model {name} is {:.0} seconds behind",
-            projection.lag_seconds
-        )),
+        RunState::Running if projection.lag_seconds > MAX_LAG_SECONDS => {
+            Some(format!("the read model {name} is {:.0} seconds behind", projection.lag_seconds))
+        }
         RunState::Running => None,
     }
 }

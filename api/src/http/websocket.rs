@@ -326,8 +326,7 @@ impl Connection {
     }
 
     async fn refuse(&mut self, id: &str, code: &str, message: &str) -> Result<(), Close> {
-        let payload =
-            serde_json::json!([{ "message": message, "extensions": { "code": code } }]);
+        let payload = serde_json::json!([{ "message": message, "extensions": { "code": code } }]);
         self.say(&ToClient::Error { id, payload }).await
     }
 

@@ -191,9 +191,7 @@ impl Admin {
                 Some(key.created()?.organizer)
             });
             let Some(owner) = owner.await? else {
-                return Err(ask.stop(refusals::not_yours(
-                    hakken_domain::envelope::StreamKind::Key,
-                )));
+                return Err(ask.stop(refusals::not_yours(hakken_domain::envelope::StreamKind::Key)));
             };
             let command = apikey::Command::RevokeApiKey;
             let outcome = api.write.desk().ask(ask.asker(owner), id, command).await;

@@ -411,11 +411,8 @@ async fn seat_map(ask: &Ask<'_>, input: SeatMapInput) -> Result<seatmap::SeatMap
 fn scheduled(ask: &Ask<'_>, input: ScheduleShowInput) -> Result<ShowScheduled, Stop> {
     const DOORS_OPEN_SECONDS: u64 = 2 * 3_600;
     let (starts_at, ends_at) = (input.starts_at.0, input.ends_at.0);
-    let entry = input.entry.unwrap_or(EntryInput {
-        valid_from: None,
-        valid_until: None,
-        reentry: false,
-    });
+    let entry =
+        input.entry.unwrap_or(EntryInput { valid_from: None, valid_until: None, reentry: false });
     let doors = starts_at.minus_seconds(DOORS_OPEN_SECONDS);
     let issuance = match input.issuance {
         None => Issuance::Immediate,

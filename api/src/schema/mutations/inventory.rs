@@ -225,11 +225,7 @@ async fn fresh(ask: &Ask<'_>, show: ShowId) -> Result<Option<Show>, Stop> {
     Ok(load::show(ask.asked.api, Some(ask.organizer()?), show).await?)
 }
 
-async fn tell(
-    ask: &Ask<'_>,
-    show: &ID,
-    command: Command,
-) -> Result<(Option<Show>, Stamp), Stop> {
+async fn tell(ask: &Ask<'_>, show: &ID, command: Command) -> Result<(Option<Show>, Stamp), Stop> {
     let show: ShowId = ask.id("show", show)?;
     let stream = StreamId::inventory(show);
     let asker = ask.asker(Some(ask.organizer()?));

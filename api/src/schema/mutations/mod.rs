@@ -11,6 +11,8 @@ mod tickets;
 
 use async_graphql::MergedObject;
 
+pub use tickets::{Channel, Direction, ScanRefusal};
+
 /// What changes something. Every mutation takes one `input` with an `idempotencyKey`: sending the
 /// same request again gives the same answer, for ever. Refusals stand in `userErrors`.
 #[derive(MergedObject, Default)]

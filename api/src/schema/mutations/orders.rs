@@ -336,7 +336,8 @@ impl Orders {
             let order: OrderId = ask.id("order", &input.order)?;
             let refund = ask.id("refund", &input.refund)?;
             let reason = ask.read("reason", &input.reason)?;
-            let (order, receipt) = tell(&ask, order, Command::FailRefund { refund, reason }).await?;
+            let (order, receipt) =
+                tell(&ask, order, Command::FailRefund { refund, reason }).await?;
             Ok(FailRefundPayload::done((&receipt).into(), order))
         })
         .await

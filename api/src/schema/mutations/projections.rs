@@ -132,7 +132,9 @@ impl Projections {
                     let report = Some(BuildReport::from(report));
                     return Ok(Some(VerifyProjectionPayload { report, user_errors: Vec::new() }));
                 }
-                Err(BuildError::Unknown(error)) => (ErrorCode::ProjectionUnknown, error.to_string()),
+                Err(BuildError::Unknown(error)) => {
+                    (ErrorCode::ProjectionUnknown, error.to_string())
+                }
                 Err(error @ BuildError::UnderWay(_)) => {
                     (ErrorCode::BuildUnderWay, error.to_string())
                 }

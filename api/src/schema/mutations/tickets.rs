@@ -6,8 +6,9 @@ use hakken_commands::{
     engine::Receipt,
 };
 use hakken_domain::{
-    Event, gate,
+    Event,
     envelope::StreamId,
+    gate,
     names::{ShowId, TicketId},
     ticket,
 };
