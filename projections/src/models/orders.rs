@@ -452,6 +452,9 @@ impl OrderFold {
                 for item in order.items.iter_mut().filter(|i| fact.items.contains(&i.item.item)) {
                     item.cancelled = true;
                 }
+                if order.items.iter().all(|item| item.cancelled) {
+                    order.status = OrderStatus::Cancelled;
+                }
                 end_cancellation(order, fact.cancellation, &fact.items);
             }
             E::CancellationRefused(fact) => {
