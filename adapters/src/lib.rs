@@ -8,6 +8,7 @@ mod live;
 pub mod memory;
 pub mod payments;
 mod plan;
+pub mod rows;
 pub mod seating;
 pub mod sqlite;
 pub mod system;

@@ -32,7 +32,6 @@ use hakken_domain::{
 
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
-const CALLERS: [usize; 3] = [1, 64, 1_024];
 const ENTRY_BYTES: usize = 450;
 
 fn main() -> Result<()> {
@@ -40,7 +39,41 @@ fn main() -> Result<()> {
     runtime.block_on(run())
 }
 
+/// How many callers: `-- 64 1024`, or 1, 64 and 1,024.
+fn callers() -> Vec<usize> {
+    let given: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
+    if given.is_empty() { vec![1, 64, 1_024] } else { given }
+}
+
+/// What the loop has made durable.
+struct Batches {
+    events: f64,
+    batches: f64,
+    micros: f64,
+}
+
+impl Batches {
+    fn of(engine: &Engine) -> Self {
+        let counters = engine.counters();
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
+        Self {
+            events: read(&counters.events),
+            batches: read(&counters.batches),
+            micros: read(&counters.commit_micros),
+        }
+    }
+
+    fn since(&self, before: &Self) -> Self {
+        Self {
+            events: self.events - before.events,
+            batches: self.batches - before.batches,
+            micros: self.micros - before.micros,
+        }
+    }
+}
+
 async fn run() -> Result<()> {
+    let callers = callers();
     let dir = tempfile::Builder::new().prefix("hakken-bench").tempdir_in(target_dir())?;
     DataDir::at(dir.path().join("data")).create()?;
     let raw = Arc::new(RawLog::create(&dir.path().join("raw.log"))?);
@@ -55,9 +88,13 @@ async fn run() -> Result<()> {
     let show = open_show(&engine).await?;
 
     println!("durable holds per second, one show, embedded store (median of {ROUNDS} rounds)");
-    println!("{:>8} {:>12} {:>12} {:>8}", "callers", "raw log", "holds", "share");
-    for callers in CALLERS {
+    println!(
+        "{:>8} {:>12} {:>12} {:>8} {:>14} {:>12}",
+        "callers", "raw log", "holds", "share", "events a batch", "µs a batch"
+    );
+    for callers in callers {
         let (mut log, mut holds) = (Vec::new(), Vec::new());
+        let before = Batches::of(&engine);
         for _ in 0..ROUNDS {
             let raw = raw.clone();
             log.push(
@@ -78,19 +115,15 @@ async fn run() -> Result<()> {
         }
         let (log, holds) = (median(log), median(holds));
         let share = 100.0 * holds / log;
-        println!("{callers:>8} {:>12} {:>12} {share:>7.0}%", thousands(log), thousands(holds));
+        let Batches { events, batches, micros } = Batches::of(&engine).since(&before);
+        println!(
+            "{callers:>8} {:>12} {:>12} {share:>7.0}% {:>14.0} {:>12.0}",
+            thousands(log),
+            thousands(holds),
+            events / batches,
+            micros / batches,
+        );
     }
-    let counters = engine.counters();
-    let batches = counters.batches.load(Ordering::Relaxed);
-    let events = counters.events.load(Ordering::Relaxed);
-    let commit = counters.commit_micros.load(Ordering::Relaxed);
-    println!(
-        "{} events in {} batches: {:.0} events and {:.0} µs a batch",
-        thousands(events as f64),
-        thousands(batches as f64),
-        events as f64 / batches as f64,
-        commit as f64 / batches as f64,
-    );
     engine.stop().await;
     Ok(())
 }

@@ -11,7 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::rows::{Key, Row, RowError, Table, TableChanges, Value};
 
 /// Most rows that a fold keeps of one table between two batches.
-const MAX_KEPT: usize = 200_000;
+const MAX_KEPT: usize = 50_000;
 
 /// One row, typed.
 pub trait Record: Clone + PartialEq + Send + 'static {
@@ -60,15 +60,23 @@ pub struct Cache<R: Record> {
     slots: HashMap<R::Key, Slot<R>>,
     wanted: HashSet<R::Key>,
     dirty: Vec<R::Key>,
+    /// Most rows that stay between two batches.
+    kept: usize,
 }
 
 impl<R: Record> Default for Cache<R> {
     fn default() -> Self {
-        Self { slots: HashMap::new(), wanted: HashSet::new(), dirty: Vec::new() }
+        let (slots, wanted, dirty) = (HashMap::new(), HashSet::new(), Vec::new());
+        Self { slots, wanted, dirty, kept: MAX_KEPT }
     }
 }
 
 impl<R: Record> Cache<R> {
+    /// One that keeps nothing between two batches: for big rows that seldom change.
+    pub fn transient() -> Self {
+        Self { kept: 0, ..Self::default() }
+    }
+
     /// Asks for a row.
     pub fn need(&mut self, key: &R::Key) {
         if !self.slots.contains_key(key) {
@@ -172,7 +180,7 @@ impl<R: Record> AnyRows for Cache<R> {
             }
             slot.stored = slot.record.is_some();
         }
-        if self.slots.len() > MAX_KEPT {
+        if self.slots.len() > self.kept {
             self.slots = HashMap::new();
         }
         changes

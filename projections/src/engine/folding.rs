@@ -9,6 +9,10 @@ use crate::{
     rows::{BuildId, Changes, Checkpoint, RowError, RowStore},
 };
 
+/// So many events are folded before other tasks get their turn: a rebuild must not be felt by
+/// who buys.
+pub(super) const BREATH: usize = 500;
+
 /// An event that a projection cannot fold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Poison {
@@ -46,17 +50,22 @@ impl Folding {
         Self { projection, build, checkpoint, fold: (projection.fold)() }
     }
 
-    /// Folds events and commits what they did. Events that count already are left out.
+    /// Folds events and commits what they did. Events that count already are left out, wherever
+    /// in the batch they come again.
     pub(super) async fn process(
         &mut self,
         rows: &dyn RowStore,
-        events: &[Arc<StoredEvent>],
+        mut events: Vec<Arc<StoredEvent>>,
     ) -> Result<Folded, RowError> {
-        let known = events.partition_point(|event| event.position <= self.checkpoint.position);
-        let events = &events[known..];
-        match self.fold(rows, events).await {
+        let mut last = self.checkpoint.position;
+        events.retain(|event| {
+            let new = event.position > last;
+            last = last.max(event.position);
+            new
+        });
+        match self.fold(rows, &events).await {
             Ok(()) => {
-                let changes = self.commit(rows, events).await?;
+                let changes = self.commit(rows, &events).await?;
                 Ok(Folded { changes, poison: None })
             }
             Err(Fault::Rows(error)) => Err(error),
@@ -86,10 +95,13 @@ impl Folding {
         events: &[Arc<StoredEvent>],
     ) -> Result<(), Fault> {
         let mut mine = Vec::with_capacity(events.len());
-        for event in events {
-            if self.projection.streams.contains(&event.stream.kind) {
-                mine.push((event, decode(event).map_err(Fault::Event)?));
+        for chunk in events.chunks(BREATH) {
+            for event in chunk {
+                if self.projection.streams.contains(&event.stream.kind) {
+                    mine.push((event, decode(event).map_err(Fault::Event)?));
+                }
             }
+            tokio::task::yield_now().await;
         }
         loop {
             for (event, decoded) in &mine {
@@ -104,10 +116,13 @@ impl Folding {
                 projection::take_loaded(self.fold.as_mut(), table, loaded).map_err(Fault::Rows)?;
             }
         }
-        for (event, decoded) in mine {
-            self.fold
-                .apply(event, decoded)
-                .map_err(|error| Fault::Event(poison(event, error.to_string())))?;
+        for chunk in mine.chunks(BREATH) {
+            for (event, decoded) in chunk {
+                self.fold
+                    .apply(event, decoded)
+                    .map_err(|error| Fault::Event(poison(event, error.to_string())))?;
+            }
+            tokio::task::yield_now().await;
         }
         Ok(())
     }

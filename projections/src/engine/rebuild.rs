@@ -1,7 +1,8 @@
 //! Builds a projection anew beside the served rows: to replace them, or only to compare them.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
+use futures_util::FutureExt;
 use hakken_domain::envelope::{Position, StoredEvent, StreamKind};
 use tokio::{
     sync::watch,
@@ -12,12 +13,18 @@ use tracing::{info, warn};
 
 use super::{
     BuildKind, BuildPhase, BuildProgress, Comparison, Engine, MAX_BATCH, Shared, UnknownProjection,
-    compare, folding::Folding, lock, poison_reason, progress::Meter,
+    compare,
+    folding::{BREATH, Folding},
+    lock, poison_reason,
+    progress::Meter,
 };
 use crate::{
     feed::{EventFeed, FeedError},
     rows::{Build, BuildId, Checkpoint, Purpose, RowError},
 };
+
+/// Positions behind the served rows from which a build catches up while those stand still.
+const CLOSE: u64 = 1_000;
 
 /// What a build found.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,9 +159,13 @@ impl Engine {
             });
         }
         let (shared, slot) = (self.shared.clone(), slot.clone());
-        lock(&self.tasks).spawn(async move {
+        let mut tasks = lock(&self.tasks);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(async move {
             let name = slot.projection.name;
-            let result = BuildTask::new(&shared, &slot, kind).run().await;
+            let run = AssertUnwindSafe(BuildTask::new(&shared, &slot, kind).run()).catch_unwind();
+            let bug = |_| Err(BuildError::Interrupted("a bug: the build panicked".to_owned()));
+            let result = run.await.unwrap_or_else(bug);
             match &result {
                 Ok(report) => info!(
                     projection = name,
@@ -224,10 +235,14 @@ impl<'a> BuildTask<'a> {
         let (build, checkpoint) = self.find_or_create().await?;
         let mut folding = Folding::new(self.slot.projection, build, checkpoint);
         let result = self.build(&mut folding).await;
-        let resumable = matches!(result, Err(BuildError::Interrupted(_) | BuildError::Closing));
-        let replaced = result.is_ok() && self.kind == BuildKind::Rebuild;
-        if !replaced && !(resumable && self.kind == BuildKind::Rebuild) {
-            self.shared.rows.remove(build).await?;
+        let kept = match &result {
+            Ok(_) | Err(BuildError::Interrupted(_) | BuildError::Closing) => {
+                self.kind == BuildKind::Rebuild
+            }
+            Err(_) => false,
+        };
+        if !kept && let Err(error) = self.shared.rows.remove(build).await {
+            warn!(%error, "the rows of a build could not be removed");
         }
         result
     }
@@ -256,12 +271,12 @@ impl<'a> BuildTask<'a> {
     }
 
     async fn build(&mut self, folding: &mut Folding) -> Result<BuildReport, BuildError> {
-        self.catch_up(folding, MAX_BATCH as u64).await?;
+        self.catch_up(folding, CLOSE).await?;
         if self.kind == BuildKind::Rebuild {
             self.phase(BuildPhase::Indexing);
             self.shared.rows.index(folding.build, self.slot.projection.tables).await?;
             self.phase(BuildPhase::Folding);
-            self.catch_up(folding, MAX_BATCH as u64).await?;
+            self.catch_up(folding, CLOSE).await?;
         }
         // From here on the served rows stand still; queries go on.
         let gate = self.slot.gate.lock().await;
@@ -328,7 +343,7 @@ impl<'a> BuildTask<'a> {
                 task.spawn(read_decoded(feed.clone(), last.position, streams));
                 ahead = Some(task);
             }
-            let folded = folding.process(self.shared.rows.as_ref(), &events).await?;
+            let folded = folding.process(self.shared.rows.as_ref(), events).await?;
             self.folded += folding.checkpoint.position.0 - at.0;
             if let Some(poison) = folded.poison {
                 let reason = poison_reason(&poison);
@@ -390,9 +405,12 @@ async fn read_decoded(
     streams: &'static [StreamKind],
 ) -> Result<Vec<Arc<StoredEvent>>, FeedError> {
     let events = feed.read_all(after, MAX_BATCH).await?;
-    for event in events.iter().filter(|event| streams.contains(&event.stream.kind)) {
-        // A failure is kept in the event, and met again when it is folded.
-        let _ = event.decoded();
+    for chunk in events.chunks(BREATH) {
+        for event in chunk.iter().filter(|event| streams.contains(&event.stream.kind)) {
+            // A failure is kept in the event, and met again when it is folded.
+            let _ = event.decoded();
+        }
+        tokio::task::yield_now().await;
     }
     Ok(events)
 }

@@ -1,6 +1,6 @@
 //! The task that keeps a projection's served rows up to date.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
 use hakken_domain::envelope::StoredEvent;
@@ -38,7 +38,10 @@ pub(super) async fn run(shared: Arc<Shared>, slot: Arc<Slot>) {
         }
         let name = slot.projection.name;
         let before = slot.checkpoint().position;
-        match drive(&shared, &slot, &mut control).await {
+        let driven = AssertUnwindSafe(drive(&shared, &slot, &mut control)).catch_unwind();
+        // A bug in one fold must not end its projection without a word.
+        let bug = |_| End::Failed("a bug: the projection panicked".to_owned());
+        match driven.await.unwrap_or_else(bug) {
             End::Asked => failures = 0,
             End::Poisoned(poison) => {
                 error!(
@@ -112,7 +115,7 @@ async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Contr
         if *slot.served() != *build {
             return End::Asked;
         }
-        match folding.process(shared.rows.as_ref(), &events).await {
+        match folding.process(shared.rows.as_ref(), events).await {
             Ok(folded) => {
                 slot.moved(&folded.changes, folding.checkpoint);
                 if let Some(poison) = folded.poison {

@@ -212,13 +212,24 @@ record!(ApiKeyView, ApiKeyId, KEYS, "api_key", |it| [
     Value::maybe(it.organizer)
 ]);
 
-#[derive(Default)]
 struct CatalogueFold {
     organizers: Cache<OrganizerView>,
     venues: Cache<VenueView>,
     maps: Cache<MapRow>,
     shows: Cache<ShowView>,
     keys: Cache<ApiKeyView>,
+}
+
+impl Default for CatalogueFold {
+    fn default() -> Self {
+        Self {
+            organizers: Cache::default(),
+            venues: Cache::default(),
+            maps: Cache::transient(),
+            shows: Cache::default(),
+            keys: Cache::default(),
+        }
+    }
 }
 
 impl Fold for CatalogueFold {

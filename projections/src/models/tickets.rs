@@ -28,7 +28,7 @@ pub const TICKETS: Projection = Projection {
     fold: || Box::new(TicketFold::default()),
 };
 
-static TABLE: Table = Table {
+pub(crate) static TABLE: Table = Table {
     name: "tickets",
     noun: "ticket",
     columns: &[

@@ -34,6 +34,10 @@ struct Recorded {
     now: Timestamp,
     /// So many reads fail before they work again.
     failures: u32,
+    /// `read_all` from here on waits until the test lets it go on.
+    blocked_from: Option<Position>,
+    /// Whoever follows gets every batch twice.
+    stutter: bool,
 }
 
 /// Recorded events; one second passes with each.
@@ -52,6 +56,8 @@ impl Default for MemoryFeed {
             actor: ActorRef::new("test").expect("a good name"),
             now: START,
             failures: 0,
+            blocked_from: None,
+            stutter: false,
         };
         Self { recorded: Arc::new(Mutex::new(recorded)), head: watch::Sender::new(Position(0)) }
     }
@@ -90,6 +96,22 @@ impl MemoryFeed {
     /// The next reads fail.
     pub fn fail(&self, reads: u32) {
         self.lock().failures = reads;
+    }
+
+    /// How many reads will still fail.
+    pub fn failures_left(&self) -> u32 {
+        self.lock().failures
+    }
+
+    /// Reads of events behind this position wait; none lets them all go on.
+    pub fn block_from(&self, position: Option<Position>) {
+        self.lock().blocked_from = position;
+        self.head.send_modify(|_| {});
+    }
+
+    /// From now on whoever follows gets every batch twice.
+    pub fn stutter(&self) {
+        self.lock().stutter = true;
     }
 
     /// The newest position.
@@ -144,6 +166,24 @@ impl MemoryFeed {
         position
     }
 
+    /// Records the same again, byte for byte.
+    pub fn repeat(&self, event: &StoredEvent) {
+        let copy = StoredEvent {
+            position: event.position,
+            stream: event.stream,
+            version: event.version,
+            id: event.id,
+            kind: event.kind.clone(),
+            schema: event.schema,
+            recorded_at: event.recorded_at,
+            meta: event.meta.clone(),
+            data: event.data.clone(),
+            cache: OnceLock::new(),
+        };
+        self.lock().events.push(Arc::new(copy));
+        self.head.send_replace(event.position);
+    }
+
     /// The events behind a position.
     pub fn events(&self, after: Position, limit: usize) -> Vec<Arc<StoredEvent>> {
         slice(&self.lock(), after, limit)
@@ -167,6 +207,10 @@ impl EventFeed for MemoryFeed {
     ) -> BoxFuture<'_, Result<Vec<Arc<StoredEvent>>, FeedError>> {
         async move {
             self.readable()?;
+            let mut head = self.head.subscribe();
+            while self.lock().blocked_from.is_some_and(|from| after >= from) {
+                head.changed().await.map_err(|error| FeedError(Box::new(error)))?;
+            }
             Ok(self.events(after, limit))
         }
         .boxed()
@@ -204,8 +248,13 @@ impl EventFeed for MemoryFeed {
                 Some((Ok(events), (head, last)))
             }
         });
+        let twice = |batch: Result<Vec<Arc<StoredEvent>>, FeedError>| {
+            let events = batch.unwrap_or_default();
+            stream::iter([Ok(events.clone()), Ok(events)])
+        };
         match failure {
             Some(error) => stream::once(async move { Err(error) }).boxed(),
+            None if self.lock().stutter => live.flat_map(twice).boxed(),
             None => live.boxed(),
         }
     }

@@ -175,7 +175,6 @@ impl Record for HoldView {
 }
 
 /// The fold.
-#[derive(Default)]
 pub(super) struct AvailabilityFold {
     maps: Cache<MapRow>,
     shows: Cache<ShowRow>,
@@ -183,6 +182,19 @@ pub(super) struct AvailabilityFold {
     pools: Cache<PoolRow>,
     allotments: Cache<AllotmentRow>,
     holds: Cache<HoldView>,
+}
+
+impl Default for AvailabilityFold {
+    fn default() -> Self {
+        Self {
+            maps: Cache::transient(),
+            shows: Cache::default(),
+            seats: Cache::default(),
+            pools: Cache::default(),
+            allotments: Cache::default(),
+            holds: Cache::default(),
+        }
+    }
 }
 
 fn show_of(event: &StoredEvent) -> ShowId {

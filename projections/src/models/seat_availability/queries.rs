@@ -148,10 +148,17 @@ impl ReadModels {
         Ok(answer.filter(|answer| tenant.is_none() || answer.map.organizer == tenant))
     }
 
-    /// Hears the version of a show's inventory whenever it changes. The caller has checked that
-    /// the show is the tenant's.
-    pub fn watch_availability(&self, show: ShowId) -> watch::Receiver<Version> {
-        self.boards().watch(show)
+    /// Hears the version of a show's inventory whenever it changes; none where
+    /// [`ReadModels::availability`] has none. A hold that ends by itself changes it only when its
+    /// expiry is recorded: `Availability::next_expiry` says when to look again.
+    pub async fn watch_availability(
+        &self,
+        tenant: Option<OrganizerId>,
+        show: ShowId,
+        now: Timestamp,
+    ) -> Result<Option<watch::Receiver<Version>>, QueryError> {
+        let known = self.availability(tenant, show, None, now).await?;
+        Ok(known.map(|_| self.boards().watch(show)))
     }
 
     /// What was free of a show then. A time in the future is now.
@@ -167,13 +174,15 @@ impl ReadModels {
         let mut after = 0;
         loop {
             let read = feed.read_stream(StreamId::inventory(show), after, EVENTS).await?;
-            let found = read.len();
+            let Some(last) = read.last().map(|event| event.version) else { break };
             events.extend(read.into_iter().take_while(|event| as_of.includes(event)));
-            let Some(last) = events.last() else { return Ok(None) };
-            if found < EVENTS || last.version < after + found as u64 {
+            if events.last().is_none_or(|event| event.version < last) {
                 break;
             }
-            after = last.version;
+            after = last;
+        }
+        if events.is_empty() {
+            return Ok(None);
         }
         let now = match as_of {
             AsOf::Time(time) => time,

@@ -1,0 +1,500 @@
+//! The rows of the read models in one SQLite file, apart from the events. Nothing in it is lost
+//! when it is deleted: everything is folded again.
+//!
+//! Each build of a projection has its own tables, whose names end in the build's number. Rows go
+//! in and out in bulk, in few statements. One connection writes; queries have
+//! their own, so that they go on while a rebuild writes.
+
+mod sql;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use futures_util::{FutureExt, future::BoxFuture};
+use hakken_domain::{envelope::Position, names::EventId, time::Timestamp};
+use hakken_projections::rows::{
+    Build, BuildId, Changes, Checkpoint, ColumnKind, Filter, Key, Purpose, Query, Row, RowError,
+    RowStore, Table, Tables, Value,
+};
+use sqlx::{
+    AssertSqlSafe, Row as _, Sqlite, SqliteConnection, SqlitePool,
+    sqlite::{
+        SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
+        SqliteSynchronous,
+    },
+};
+use tracing::warn;
+
+/// Marks the file as ours: `HKrm` in ASCII.
+const APPLICATION_ID: i64 = 0x484b_726d;
+/// Changes with every change of what this file says about builds.
+const FORMAT: i64 = 1;
+/// Connections for queries.
+const READERS: u32 = 4;
+/// Bytes of JSON in one statement: enough to be fast, small beside the memory of a process.
+const MAX_STATEMENT_BYTES: usize = 8 << 20;
+
+/// Columns from which a row is wide.
+const WIDE: usize = 5;
+/// Rows of one statement that binds them cell by cell.
+const CHUNK: usize = 128;
+
+/// A row store in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteRows {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+/// Why a file cannot be used.
+enum Unusable {
+    /// It is broken, old, or somebody else's: begin with a fresh one.
+    Replace(String),
+    Failed(RowError),
+}
+
+impl From<sqlx::Error> for Unusable {
+    fn from(error: sqlx::Error) -> Self {
+        let code = match &error {
+            sqlx::Error::Database(error) => error.code().and_then(|code| code.parse().ok()),
+            _ => None,
+        };
+        // SQLITE_CORRUPT and SQLITE_NOTADB, whatever their extended code.
+        match code.map(|code: i32| code & 0xff) {
+            Some(11 | 26) => Self::Replace(error.to_string()),
+            _ => Self::Failed(unavailable(error)),
+        }
+    }
+}
+
+fn unavailable(error: sqlx::Error) -> RowError {
+    RowError::Unavailable(Box::new(error))
+}
+
+impl SqliteRows {
+    /// Opens the file, or makes it. A file that is broken, of another format or not ours is moved
+    /// aside (its name with `.old`), with a warning, and a fresh one takes its place.
+    pub async fn open(path: &Path) -> Result<Self, RowError> {
+        match Self::try_open(path).await {
+            Ok(rows) => Ok(rows),
+            Err(Unusable::Failed(error)) => Err(error),
+            Err(Unusable::Replace(reason)) => {
+                warn!(
+                    path = %path.display(),
+                    reason,
+                    "the file of the read models cannot be used: everything is built again"
+                );
+                move_aside(path).map_err(|error| RowError::Unavailable(Box::new(error)))?;
+                Self::try_open(path).await.map_err(|error| match error {
+                    Unusable::Failed(error) => error,
+                    Unusable::Replace(reason) => RowError::Unavailable(reason.into()),
+                })
+            }
+        }
+    }
+
+    async fn try_open(path: &Path) -> Result<Self, Unusable> {
+        // What is not synced to disk can be lost in a power cut, and is folded again.
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .page_size(8_192)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(std::time::Duration::from_secs(10))
+            .statement_cache_capacity(256)
+            .pragma("wal_autocheckpoint", "4000")
+            .pragma("journal_size_limit", "67108864");
+        let pool = |connections: u32| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .idle_timeout(None)
+                .max_lifetime(None)
+        };
+        let writer = pool(1).connect_with(options.clone()).await?;
+        if let Err(error) = prepare(&writer).await {
+            writer.close().await;
+            return Err(error);
+        }
+        let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
+        Ok(Self { writer, readers })
+    }
+
+    /// Closes the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+/// Checks that the file is ours, and makes the list of builds if it is new.
+async fn prepare(writer: &SqlitePool) -> Result<(), Unusable> {
+    let mut connection = writer.acquire().await?;
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
+        .fetch_one(&mut *connection)
+        .await?;
+    let application: i64 =
+        sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
+    let format: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;
+    if tables > 0 && (application, format) != (APPLICATION_ID, FORMAT) {
+        return Err(Unusable::Replace(format!(
+            "application id {application} and format {format}, \
+             expected {APPLICATION_ID} and {FORMAT}"
+        )));
+    }
+    let setup = format!(
+        "PRAGMA application_id = {APPLICATION_ID};
+         PRAGMA user_version = {FORMAT};
+         CREATE TABLE IF NOT EXISTS builds (
+             id INTEGER PRIMARY KEY AUTOINCREMENT,
+             projection TEXT NOT NULL,
+             version INTEGER NOT NULL,
+             purpose TEXT NOT NULL,
+             position INTEGER NOT NULL,
+             event TEXT,
+             recorded_at INTEGER NOT NULL
+         );"
+    );
+    sqlx::raw_sql(AssertSqlSafe(setup)).execute(&mut *connection).await?;
+    Ok(())
+}
+
+/// Renames a file and what SQLite keeps beside it.
+fn move_aside(path: &Path) -> std::io::Result<()> {
+    let with = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    for suffix in ["-wal", "-shm"] {
+        match std::fs::remove_file(with(suffix)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    std::fs::rename(path, with(".old"))
+}
+
+fn signed(position: Position) -> i64 {
+    i64::try_from(position.0).unwrap_or(i64::MAX)
+}
+
+fn read_build(row: &SqliteRow) -> Result<Option<Build>, sqlx::Error> {
+    let event: Option<String> = row.try_get(5)?;
+    let purpose: String = row.try_get(3)?;
+    let Some(purpose) = Purpose::from_stored(&purpose) else { return Ok(None) };
+    let version: i64 = row.try_get(2)?;
+    let position: i64 = row.try_get(4)?;
+    let checkpoint = Checkpoint {
+        position: Position(position.unsigned_abs()),
+        event: event.and_then(|event| event.parse::<EventId>().ok()),
+        recorded_at: Timestamp::from_micros(row.try_get(6)?),
+    };
+    Ok(Some(Build {
+        id: BuildId(row.try_get(0)?),
+        projection: row.try_get(1)?,
+        version: u32::try_from(version).unwrap_or(0),
+        purpose,
+        checkpoint,
+    }))
+}
+
+fn read_row(table: &Table, row: &SqliteRow) -> Result<Row, sqlx::Error> {
+    let columns = table.columns.iter().enumerate();
+    columns
+        .map(|(at, column)| {
+            Ok(match column.kind {
+                ColumnKind::Int => {
+                    row.try_get::<Option<i64>, _>(at)?.map_or(Value::Null, Value::Int)
+                }
+                ColumnKind::Text | ColumnKind::Doc => row
+                    .try_get::<Option<&str>, _>(at)?
+                    .map_or(Value::Null, |text| Value::Text(text.into())),
+            })
+        })
+        .collect()
+}
+
+fn bind<'q>(
+    mut query: sqlx::query::Query<'q, Sqlite, SqliteArguments>,
+    values: &[Value],
+) -> sqlx::query::Query<'q, Sqlite, SqliteArguments> {
+    for value in values {
+        query = match value {
+            Value::Null => query.bind(None::<i64>),
+            Value::Int(number) => query.bind(*number),
+            Value::Text(text) => query.bind(text.to_string()),
+        };
+    }
+    query
+}
+
+impl SqliteRows {
+    async fn fetch(
+        &self,
+        table: &Table,
+        statement: sql::Statement,
+    ) -> Result<Vec<Row>, sqlx::Error> {
+        let query = bind(sqlx::query(AssertSqlSafe(statement.text)), &statement.values);
+        let rows = query.fetch_all(&self.readers).await?;
+        rows.iter().map(|row| read_row(table, row)).collect()
+    }
+
+    async fn create_build(
+        &self,
+        projection: &'static str,
+        version: u32,
+        purpose: Purpose,
+        tables: Tables,
+    ) -> Result<BuildId, sqlx::Error> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let id: i64 = sqlx::query_scalar(
+            "INSERT INTO builds (projection, version, purpose, position, recorded_at)
+             VALUES (?, ?, ?, 0, 0) RETURNING id",
+        )
+        .bind(projection)
+        .bind(i64::from(version))
+        .bind(purpose.as_str())
+        .fetch_one(&mut *transaction)
+        .await?;
+        for table in tables {
+            let statement = sql::create_table(table, BuildId(id));
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        Ok(BuildId(id))
+    }
+
+    async fn commit_changes(
+        &self,
+        build: BuildId,
+        changes: &Changes,
+        expected: Position,
+        checkpoint: Checkpoint,
+    ) -> Result<Option<RowError>, sqlx::Error> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let moved = sqlx::query(
+            "UPDATE builds SET position = ?, event = ?, recorded_at = ?
+             WHERE id = ? AND position = ?",
+        )
+        .bind(signed(checkpoint.position))
+        .bind(checkpoint.event.map(|event| event.to_string()))
+        .bind(checkpoint.recorded_at.as_micros())
+        .bind(build.0)
+        .bind(signed(expected))
+        .execute(&mut *transaction)
+        .await?;
+        if moved.rows_affected() == 0 {
+            let found: Option<i64> = sqlx::query_scalar("SELECT position FROM builds WHERE id = ?")
+                .bind(build.0)
+                .fetch_optional(&mut *transaction)
+                .await?;
+            let found = Position(found.unwrap_or(0).unsigned_abs());
+            return Ok(Some(RowError::Moved { build, expected, found }));
+        }
+        for change in changes {
+            let text = sql::delete(change.table, build);
+            in_bulk(&mut transaction, &text, &change.deletes).await?;
+            put_rows(&mut transaction, change.table, build, &change.upserts).await?;
+        }
+        transaction.commit().await?;
+        Ok(None)
+    }
+
+    async fn serve_build(&self, build: BuildId) -> Result<bool, sqlx::Error> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        sqlx::query(
+            "UPDATE builds SET purpose = 'retired' WHERE purpose = 'served' AND id <> ?1
+             AND projection = (SELECT projection FROM builds WHERE id = ?1)",
+        )
+        .bind(build.0)
+        .execute(&mut *transaction)
+        .await?;
+        let served = sqlx::query("UPDATE builds SET purpose = 'served' WHERE id = ?")
+            .bind(build.0)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(served.rows_affected() == 1)
+    }
+
+    async fn remove_build(&self, build: BuildId) -> Result<(), sqlx::Error> {
+        let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' AND name GLOB ?",
+        )
+        .bind(format!("*__{}", build.0))
+        .fetch_all(&mut *transaction)
+        .await?;
+        for table in tables {
+            let statement = format!("DROP TABLE \"{table}\"");
+            sqlx::query(AssertSqlSafe(statement)).execute(&mut *transaction).await?;
+        }
+        sqlx::query("DELETE FROM builds WHERE id = ?")
+            .bind(build.0)
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await
+    }
+}
+
+/// Puts rows. Taking a wide row out of JSON costs the square of its columns, so whole chunks of
+/// wide rows are bound cell by cell instead (three times as fast with 18 columns).
+async fn put_rows(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    build: BuildId,
+    rows: &[Row],
+) -> Result<(), sqlx::Error> {
+    let mut rest = rows;
+    if table.columns.len() >= WIDE && rows.len() >= CHUNK {
+        let text: Arc<str> = sql::upsert_chunk(table, build, CHUNK).into();
+        let (chunks, remainder) = rows.as_chunks::<CHUNK>();
+        for chunk in chunks {
+            let mut query = sqlx::query(AssertSqlSafe(text.clone()));
+            for row in chunk {
+                query = bind(query, row);
+            }
+            query.execute(&mut *connection).await?;
+        }
+        rest = remainder;
+    }
+    in_bulk(connection, &sql::upsert(table, build), rest).await
+}
+
+/// Runs a statement over rows or keys, as few times as their size allows.
+async fn in_bulk(
+    connection: &mut SqliteConnection,
+    text: &str,
+    rows: &[Vec<Value>],
+) -> Result<(), sqlx::Error> {
+    let mut rest = rows;
+    while !rest.is_empty() {
+        let (json, taken) = sql::json(rest, MAX_STATEMENT_BYTES);
+        rest = &rest[taken..];
+        sqlx::query(AssertSqlSafe(text.to_owned())).bind(json).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+impl RowStore for SqliteRows {
+    fn builds(&self) -> BoxFuture<'_, Result<Vec<Build>, RowError>> {
+        async {
+            // Read where it is written, so that it says what the last commit left.
+            let rows = sqlx::query(
+                "SELECT id, projection, version, purpose, position, event, recorded_at
+                 FROM builds ORDER BY id",
+            )
+            .fetch_all(&self.writer)
+            .await
+            .map_err(unavailable)?;
+            rows.iter().filter_map(|row| read_build(row).map_err(unavailable).transpose()).collect()
+        }
+        .boxed()
+    }
+
+    fn create(
+        &self,
+        projection: &'static str,
+        version: u32,
+        purpose: Purpose,
+        tables: Tables,
+    ) -> BoxFuture<'_, Result<BuildId, RowError>> {
+        async move {
+            self.create_build(projection, version, purpose, tables).await.map_err(unavailable)
+        }
+        .boxed()
+    }
+
+    fn index(&self, build: BuildId, tables: Tables) -> BoxFuture<'_, Result<(), RowError>> {
+        async move {
+            // Each by itself: others may write in between.
+            for statement in tables.iter().flat_map(|table| sql::create_indexes(table, build)) {
+                sqlx::query(AssertSqlSafe(statement))
+                    .execute(&self.writer)
+                    .await
+                    .map_err(unavailable)?;
+            }
+            Ok(())
+        }
+        .boxed()
+    }
+
+    fn load(
+        &self,
+        build: BuildId,
+        table: &'static Table,
+        keys: Vec<Key>,
+    ) -> BoxFuture<'_, Result<Vec<Row>, RowError>> {
+        async move {
+            let text = sql::load(table, build);
+            let mut found = Vec::new();
+            let mut rest = keys.as_slice();
+            while !rest.is_empty() {
+                let (json, taken) = sql::json(rest, MAX_STATEMENT_BYTES);
+                rest = &rest[taken..];
+                let values = vec![Value::Text(json.into())];
+                let statement = sql::Statement { text: text.clone(), values };
+                found.extend(self.fetch(table, statement).await.map_err(unavailable)?);
+            }
+            Ok(found)
+        }
+        .boxed()
+    }
+
+    fn commit<'a>(
+        &'a self,
+        build: BuildId,
+        changes: &'a Changes,
+        expected: Position,
+        checkpoint: Checkpoint,
+    ) -> BoxFuture<'a, Result<(), RowError>> {
+        async move {
+            let committed = self.commit_changes(build, changes, expected, checkpoint).await;
+            committed.map_err(unavailable)?.map_or(Ok(()), Err)
+        }
+        .boxed()
+    }
+
+    fn query(&self, build: BuildId, query: Query) -> BoxFuture<'_, Result<Vec<Row>, RowError>> {
+        async move {
+            let statement = sql::select(&query, build);
+            self.fetch(query.table, statement).await.map_err(unavailable)
+        }
+        .boxed()
+    }
+
+    fn count(
+        &self,
+        build: BuildId,
+        table: &'static Table,
+        filters: Vec<Filter>,
+    ) -> BoxFuture<'_, Result<u64, RowError>> {
+        async move {
+            let statement = sql::count(table, build, &filters);
+            let query = bind(sqlx::query(AssertSqlSafe(statement.text)), &statement.values);
+            let row = query.fetch_one(&self.readers).await.map_err(unavailable)?;
+            Ok(row.try_get::<i64, _>(0).map_err(unavailable)?.unsigned_abs())
+        }
+        .boxed()
+    }
+
+    fn serve(&self, build: BuildId) -> BoxFuture<'_, Result<(), RowError>> {
+        async move {
+            if self.serve_build(build).await.map_err(unavailable)? {
+                Ok(())
+            } else {
+                Err(RowError::Unavailable(format!("there is no build {}", build.0).into()))
+            }
+        }
+        .boxed()
+    }
+
+    fn remove(&self, build: BuildId) -> BoxFuture<'_, Result<(), RowError>> {
+        async move { self.remove_build(build).await.map_err(unavailable) }.boxed()
+    }
+}
