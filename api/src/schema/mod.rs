@@ -40,3 +40,6 @@ pub fn sdl() -> String {
     let options = SDLExportOptions::new().sorted_enum_items().include_specified_by();
     schema.sdl_with_options(options)
 }
+
+#[cfg(test)]
+mod tests;

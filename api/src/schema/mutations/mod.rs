@@ -17,11 +17,11 @@ pub use tickets::{Channel, Direction, ScanRefusal};
 /// same request again gives the same answer, for ever. Refusals stand in `userErrors`.
 #[derive(MergedObject, Default)]
 pub struct Mutation(
-    admin::Admin,
-    catalogue::Catalogue,
-    inventory::Inventory,
-    sales::Sales,
-    orders::Orders,
-    tickets::Tickets,
-    projections::Projections,
+    admin::AdminMutation,
+    catalogue::CatalogueMutation,
+    inventory::InventoryMutation,
+    sales::SalesMutation,
+    orders::OrdersMutation,
+    tickets::TicketsMutation,
+    projections::ProjectionsMutation,
 );
