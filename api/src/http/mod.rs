@@ -1,0 +1,3 @@
+use crate::ports::ApiContext;
+/// x
+pub fn router(_ctx: ApiContext) -> axum::Router { axum::Router::new() }

@@ -1,0 +1,25 @@
+//! Every command as a mutation.
+
+mod admin;
+mod catalogue;
+pub(crate) mod command;
+mod inventory;
+mod orders;
+mod projections;
+mod sales;
+mod tickets;
+
+use async_graphql::MergedObject;
+
+/// What changes something. Every mutation takes one `input` with an `idempotencyKey`: sending the
+/// same request again gives the same answer, for ever. Refusals stand in `userErrors`.
+#[derive(MergedObject, Default)]
+pub struct Mutation(
+    admin::Admin,
+    catalogue::Catalogue,
+    inventory::Inventory,
+    sales::Sales,
+    orders::Orders,
+    tickets::Tickets,
+    projections::Projections,
+);
