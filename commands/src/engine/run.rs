@@ -42,9 +42,9 @@ struct Loop {
 }
 
 /// A stream is kept anew after at least one event for so many bytes of its state: small enough
-/// that a growing stream is kept again before it has doubled, large enough that keeping it costs
+/// that a growing stream is kept again and again, large enough that keeping it costs
 /// little beside the events themselves.
-const SNAPSHOT_SHARE: usize = 512;
+const SNAPSHOT_SHARE: usize = 256;
 
 /// A batch that is being made durable.
 struct UnderWay {
