@@ -10,7 +10,9 @@ use ulid::Ulid;
 
 /// A text that is no id of the wanted type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no id of {what}: it must be {prefix}_ and a ULID, such as {prefix}_01ARZ3NDEKTSV4RRFFQ69G5FAV")]
+#[error(
+    "{text:?} is no id of {what}: it must be {prefix}_ and a ULID, such as {prefix}_01ARZ3NDEKTSV4RRFFQ69G5FAV"
+)]
 pub struct BadId {
     what: &'static str,
     prefix: &'static str,

@@ -104,17 +104,9 @@ impl Metrics {
     ) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("hakken");
         registry.register("http_requests", "Requests answered", self.requests.clone());
-        registry.register(
-            "http_request_seconds",
-            "How long requests took",
-            self.seconds.clone(),
-        );
+        registry.register("http_request_seconds", "How long requests took", self.seconds.clone());
         registry.register("graphql_operations", "Operations run", self.operations.clone());
-        registry.register(
-            "graphql_refusals",
-            "Mutations refused, by code",
-            self.refusals.clone(),
-        );
+        registry.register("graphql_refusals", "Mutations refused, by code", self.refusals.clone());
         registry.register("websockets", "WebSockets that are open", self.sockets.clone());
         write_side(&mut registry, write);
         read_side(&mut registry, projections);

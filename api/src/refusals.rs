@@ -49,7 +49,6 @@ const HOLD: At = At::Field(&["hold"]);
 const BUYER: At = At::Field(&["buyer"]);
 const ORDER: At = At::Field(&["order"]);
 const RULES: At = At::Field(&["rules"]);
-const ITEMS: At = At::Field(&["items"]);
 const REFUND: At = At::Field(&["refund"]);
 const AMOUNT: At = At::Field(&["amount", "payments"]);
 const TICKET: At = At::Field(&["ticket", "code"]);
@@ -154,9 +153,7 @@ fn inventory(rejection: &inventory::Rejection) -> Refusal {
             row(HoldConfirmedForAnother, "The hold is sold to another order.", HOLD)
         }
         R::BuyerDiffers => row(BuyerDiffers, "The hold belongs to another buyer.", BUYER),
-        R::PlacesDiffer => {
-            row(PlacesDiffer, "The order's items are not what the hold has.", HOLD)
-        }
+        R::PlacesDiffer => row(PlacesDiffer, "The order's items are not what the hold has.", HOLD),
         R::ExtensionLimit => row(
             ExtensionLimit,
             "The hold cannot end later than it does: the show's rules allow no more. Place and \
@@ -368,21 +365,17 @@ fn order(rejection: &order::Rejection) -> Refusal {
         R::RefundExists => {
             row(RefundExists, "The refund is known already, with other contents.", REFUND)
         }
-        R::RefundSettled => row(
-            RefundSettled,
-            "The refund is settled already: the money has gone out.",
-            REFUND,
-        ),
+        R::RefundSettled => {
+            row(RefundSettled, "The refund is settled already: the money has gone out.", REFUND)
+        }
         R::RefundFailed => row(
             RefundFailed,
             "The refund has failed already. Try it again with `retryRefund`.",
             REFUND,
         ),
-        R::RefundNotFailed => row(
-            RefundNotFailed,
-            "The refund has not failed, or was tried again already.",
-            REFUND,
-        ),
+        R::RefundNotFailed => {
+            row(RefundNotFailed, "The refund has not failed, or was tried again already.", REFUND)
+        }
         R::RefundTooMuch { refundable_minor } => row(
             RefundTooMuch,
             format!("At most {refundable_minor}, in minor units, can still go back."),
@@ -412,11 +405,9 @@ fn ticket(rejection: &ticket::Rejection) -> Refusal {
              old code is then dead.",
             TICKET,
         ),
-        R::IssuanceDeadlinePassed => row(
-            IssuanceDeadlinePassed,
-            "The issuance deadline of the ticket has passed.",
-            TICKET,
-        ),
+        R::IssuanceDeadlinePassed => {
+            row(IssuanceDeadlinePassed, "The issuance deadline of the ticket has passed.", TICKET)
+        }
         R::AlreadyUsed => row(
             AlreadyUsed,
             "Somebody came in with the ticket already, and its show allows no re-entry.",
@@ -452,11 +443,9 @@ fn show(rejection: &show::Rejection) -> Refusal {
             "A trip has 2 to 65 stops; a concert names none.",
             At::Field(&["stops"]),
         ),
-        R::PriceInvalid => row(
-            PriceInvalid,
-            "A price is at most 10^15 minor units.",
-            At::Field(&["priceMinor"]),
-        ),
+        R::PriceInvalid => {
+            row(PriceInvalid, "A price is at most 10^15 minor units.", At::Field(&["priceMinor"]))
+        }
         R::FaresInvalid => row(
             FaresInvalid,
             "Two fares are for the same legs, or for legs that the show does not have.",
@@ -491,11 +480,9 @@ fn venue(rejection: &venue::Rejection) -> Refusal {
 fn organizer(rejection: &organizer::Rejection) -> Refusal {
     use organizer::Rejection as R;
     match rejection {
-        R::OrganizerUnknown => row(
-            OrganizerUnknown,
-            "There is no organizer with this id.",
-            At::Field(&["organizer"]),
-        ),
+        R::OrganizerUnknown => {
+            row(OrganizerUnknown, "There is no organizer with this id.", At::Field(&["organizer"]))
+        }
         R::OrganizerExists => row(
             OrganizerExists,
             "The organizer is registered already, with another name.",

@@ -63,8 +63,8 @@ pub enum Appended {
     /// The stream has another version. Nothing of this append was written.
     Conflict {
         /// What the stream has after `expected`, oldest first; at most
-        /// [`MAX_CONFLICT_EVENTS`], read on from the store for more. Empty when the stream is
-        /// shorter than `expected`.
+        /// [`MAX_CONFLICT_EVENTS`] and about a page of bytes, read on from the store for more.
+        /// Empty when the stream is shorter than `expected`.
         newer: Vec<Arc<StoredEvent>>,
     },
 }
@@ -132,7 +132,8 @@ pub trait EventStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>>;
 
-    /// Events of a stream with versions after `after`, oldest first, at most `limit`.
+    /// Events of a stream with versions after `after`, oldest first, at most `limit` and at most
+    /// about a page of bytes: only an empty answer is the end.
     fn read_stream(
         &self,
         stream: StreamId,
@@ -140,7 +141,8 @@ pub trait EventStore: Send + Sync + 'static {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<StoredEvent>>, StoreError>>;
 
-    /// Events of all streams with positions after `after`, in order, at most `limit`.
+    /// Events of all streams with positions after `after`, in order, at most `limit` and at most
+    /// about a page of bytes: only an empty answer is the end.
     fn read_all(
         &self,
         after: Position,

@@ -15,14 +15,16 @@ pub type EventStream = BoxStream<'static, Result<Vec<Arc<StoredEvent>>, FeedErro
 
 /// The recorded events, in order.
 pub trait EventFeed: Send + Sync + 'static {
-    /// Events with positions after `after`, in order, at most `limit`.
+    /// Events with positions after `after`, in order, at most `limit` and at most
+    /// about a page of bytes: only an empty answer is the end.
     fn read_all(
         &self,
         after: Position,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<StoredEvent>>, FeedError>>;
 
-    /// Events of a stream with versions after `after`, oldest first, at most `limit`.
+    /// Events of a stream with versions after `after`, oldest first, at most `limit` and at most
+    /// about a page of bytes: only an empty answer is the end.
     fn read_stream(
         &self,
         stream: StreamId,

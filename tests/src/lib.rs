@@ -2,5 +2,6 @@
 
 pub mod audit;
 pub mod faults;
+pub mod scenario;
 pub mod stores;
 pub mod world;

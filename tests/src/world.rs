@@ -22,7 +22,7 @@ use hakken_commands::{
 };
 use hakken_domain::{
     Command, State,
-    envelope::{Fingerprint, StreamId},
+    envelope::{Fingerprint, Position, StoredEvent, StreamId},
     inventory::{self, HoldSeats, PoolPlaces, SalesRules, SeatChoice},
     money::Currency,
     names::{
@@ -37,6 +37,7 @@ use hakken_domain::{
     time::Timestamp,
     venue,
 };
+use hakken_projections::{ReadModels, rows::MemoryRows};
 
 /// The time at which worlds begin: 2026-11-21T10:00:00Z.
 pub const START: Timestamp = Timestamp::from_micros(1_795_255_200_000_000);
@@ -314,6 +315,38 @@ impl World {
     /// A gate.
     pub fn gate() -> GateName {
         name("north")
+    }
+
+    /// All events, in order.
+    pub async fn events(&self) -> Vec<Arc<StoredEvent>> {
+        self.memory.read_all(Position(0), usize::MAX).await.expect("memory can be read")
+    }
+
+    /// The position of the newest event.
+    pub async fn head(&self) -> Position {
+        EventStore::head(&*self.memory).await.expect("memory can be read")
+    }
+
+    /// Read models in memory, fed by the store.
+    pub async fn read_side(&self) -> ReadModels {
+        let rows = Arc::new(MemoryRows::new());
+        ReadModels::start(self.memory.clone(), rows, self.clock.clone()).await.expect("started")
+    }
+
+    /// Waits until every process has answered everything, and nothing is written any more.
+    pub async fn rest(&self) {
+        for _ in 0..2_000 {
+            let head = self.head().await;
+            let quiet = self.write.processes().iter().all(|process| {
+                let progress = process.progress();
+                progress.waiting == 0 && progress.done >= head
+            });
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            if quiet && self.head().await == head {
+                return;
+            }
+        }
+        panic!("the processes do not come to rest");
     }
 
     /// Stops everything, as at the end of a process.

@@ -2,4 +2,5 @@
 
 mod engine;
 mod process;
+mod scenarios;
 mod store_contract;

@@ -125,27 +125,41 @@ fn checksum(first: u64, last: u64, bytes: &[u8]) -> u32 {
 impl Chunk {
     /// The events of the chunk, in order. They share its bytes.
     pub(super) fn decode(&self) -> Result<Vec<Arc<StoredEvent>>, Damage> {
+        self.decode_some(|_| true)
+    }
+
+    /// Those events of the chunk whose positions are wanted.
+    pub(super) fn decode_some(
+        &self,
+        mut wanted: impl FnMut(u64) -> bool,
+    ) -> Result<Vec<Arc<StoredEvent>>, Damage> {
         let Self { first, last, crc, ref bytes } = *self;
         if first > last || first == 0 || checksum(first, last, bytes) != crc {
             return Err(Damage::Checksum { first, last });
         }
         let mut rest = bytes.clone();
-        let count = usize::try_from(last - first).unwrap_or(usize::MAX).min(bytes.len());
-        let mut events = Vec::with_capacity(count + 1);
+        let mut events = Vec::new();
         for position in first..=last {
-            events.push(Arc::new(decode_event(position, &mut rest)?));
+            let record = split_record(position, &mut rest)?;
+            if wanted(position) {
+                events.push(Arc::new(record.decode(position)?));
+            }
         }
         if rest.is_empty() { Ok(events) } else { Err(Damage::TooLong { position: last }) }
     }
 }
 
-fn decode_event(position: u64, rest: &mut Bytes) -> Result<StoredEvent, Damage> {
+/// The bytes of one event, and where its parts end.
+struct Record {
+    bytes: Bytes,
+    stream_end: usize,
+    kind_end: usize,
+    meta_end: usize,
+}
+
+fn split_record(position: u64, rest: &mut Bytes) -> Result<Record, Damage> {
     let cut_short = || Damage::CutShort { position };
     let header: &[u8; HEADER_BYTES] = rest.first_chunk().ok_or_else(cut_short)?;
-    let version = u64::from_le_bytes(field(header, 0));
-    let recorded_at = Timestamp::from_micros(i64::from_le_bytes(field(header, 8)));
-    let id = EventId(Ulid::from_bytes(field(header, 16)));
-    let schema = u16::from_le_bytes(field(header, 32));
     let stream_end = HEADER_BYTES + usize::from(header[34]);
     let kind_end = stream_end + usize::from(header[35]);
     let meta_end = kind_end + u32::from_le_bytes(field(header, 36)) as usize;
@@ -153,38 +167,37 @@ fn decode_event(position: u64, rest: &mut Bytes) -> Result<StoredEvent, Damage> 
     if rest.len() < data_end {
         return Err(cut_short());
     }
-    let event = rest.split_to(data_end);
-    let text = |what, range: std::ops::Range<usize>| {
-        std::str::from_utf8(&event[range.clone()]).map_err(|_| Damage::BadText {
-            position,
-            what,
-            found: String::from_utf8_lossy(&event[range]).into_owned(),
+    Ok(Record { bytes: rest.split_to(data_end), stream_end, kind_end, meta_end })
+}
+
+impl Record {
+    fn decode(&self, position: u64) -> Result<StoredEvent, Damage> {
+        let Self { ref bytes, stream_end, kind_end, meta_end } = *self;
+        let (header, _) = bytes.split_first_chunk().ok_or(Damage::CutShort { position })?;
+        let bad = |what, found: &[u8]| {
+            let found = String::from_utf8_lossy(found).into_owned();
+            Damage::BadText { position, what, found }
+        };
+        let name = &bytes[HEADER_BYTES..stream_end];
+        let stream: Option<StreamId> = str::from_utf8(name).ok().and_then(|name| name.parse().ok());
+        let kind = &bytes[stream_end..kind_end];
+        let text = str::from_utf8(kind).map_err(|_| bad("kind", kind))?;
+        Ok(StoredEvent {
+            position: Position(position),
+            stream: stream.ok_or_else(|| bad("stream", name))?,
+            version: u64::from_le_bytes(field(header, 0)),
+            id: EventId(Ulid::from_bytes(field(header, 16))),
+            kind: match codec::known_kind(text) {
+                Some(known) => Cow::Borrowed(known),
+                None => Cow::Owned(text.to_owned()),
+            },
+            schema: u16::from_le_bytes(field(header, 32)),
+            recorded_at: Timestamp::from_micros(i64::from_le_bytes(field(header, 8))),
+            meta: bytes.slice(kind_end..meta_end),
+            data: bytes.slice(meta_end..),
+            cache: OnceLock::new(),
         })
-    };
-    let stream: StreamId = text("stream", HEADER_BYTES..stream_end)?.parse().map_err(
-        |error: hakken_domain::envelope::NotAStream| Damage::BadText {
-            position,
-            what: "stream",
-            found: error.0,
-        },
-    )?;
-    let kind = text("kind", stream_end..kind_end)?;
-    let kind = match codec::known_kind(kind) {
-        Some(known) => Cow::Borrowed(known),
-        None => Cow::Owned(kind.to_owned()),
-    };
-    Ok(StoredEvent {
-        position: Position(position),
-        stream,
-        version,
-        id,
-        kind,
-        schema,
-        recorded_at,
-        meta: event.slice(kind_end..meta_end),
-        data: event.slice(meta_end..data_end),
-        cache: OnceLock::new(),
-    })
+    }
 }
 
 fn field<const N: usize>(header: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {

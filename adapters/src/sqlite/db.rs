@@ -2,12 +2,16 @@
 
 use std::{fs, io, path::Path, time::Duration};
 
+use hakken_commands::store::StoreError;
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Executor, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
 use super::fault;
+
+/// How long a statement waits for a lock. Nobody but an operator's own tools takes one.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a kind of file is known by, and what a new one holds.
 pub(super) struct Schema {
@@ -34,7 +38,7 @@ pub(super) enum Identity {
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
-        .busy_timeout(Duration::from_secs(5))
+        .busy_timeout(BUSY_TIMEOUT)
         .disable_statement_logging()
 }
 
@@ -147,6 +151,15 @@ pub(super) enum DerivedError {
     Io(#[from] io::Error),
 }
 
+/// Why a derived file cannot be brought in line with the events.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DerivedOpenError {
+    #[error(transparent)]
+    File(#[from] DerivedError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Removes a database file and what SQLite keeps beside it.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
     for suffix in ["-wal", "-shm", ""] {
@@ -158,4 +171,13 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What SQLite finds wrong with a file's structure, if anything. Reads the whole file.
+pub(super) async fn first_damage<'c, E>(conn: E) -> Result<Option<String>, sqlx::Error>
+where
+    E: Executor<'c, Database = sqlx::Sqlite>,
+{
+    let found: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(conn).await?;
+    Ok((found != "ok").then_some(found))
 }

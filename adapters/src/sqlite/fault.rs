@@ -5,21 +5,33 @@ use hakken_commands::store::StoreError;
 use super::chunk::Damage;
 use crate::fault::{corrupt, fatal, unavailable};
 
-// Primary result codes of SQLite, <https://www.sqlite.org/rescode.html>.
+// Result codes of SQLite, <https://www.sqlite.org/rescode.html>.
 const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
-pub(super) const CORRUPT: i32 = 11;
-pub(super) const NOT_A_DATABASE: i32 = 26;
+const CORRUPT: i32 = 11;
+const NOT_A_DATABASE: i32 = 26;
+/// A page that should be in the file is not.
+const SHORT_READ: i32 = 522;
+
+/// The extended result code, if SQLite gave one.
+fn extended_code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
+}
 
 /// The primary result code, if SQLite gave one.
-pub(super) fn code(error: &sqlx::Error) -> Option<i32> {
-    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(code & 0xff)
+fn code(error: &sqlx::Error) -> Option<i32> {
+    extended_code(error).map(|code| code & 0xff)
+}
+
+/// Whether the file is no database at all.
+pub(super) fn is_no_database(error: &sqlx::Error) -> bool {
+    code(error) == Some(NOT_A_DATABASE)
 }
 
 /// Whether the file itself is broken or no database.
 pub(super) fn is_damaged(error: &sqlx::Error) -> bool {
     matches!(code(error), Some(CORRUPT | NOT_A_DATABASE))
+        || extended_code(error) == Some(SHORT_READ)
 }
 
 /// A read that failed.

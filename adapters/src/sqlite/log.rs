@@ -9,8 +9,10 @@ use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 
 use super::{
     chunk::{Chunk, Damage},
+    db,
     fault::read_failed,
 };
+use crate::fault::corrupt;
 
 /// A page ends with the event that brings it to so many bytes, whatever its limit.
 pub(super) const PAGE_BYTES: usize = 8 * 1024 * 1024;
@@ -34,6 +36,14 @@ impl Log {
             .await
             .map_err(read_failed)?;
         Ok(Position(head.map_or(0, unsigned)))
+    }
+
+    /// Whether SQLite finds the file sound. Reads the whole file: for when there is doubt.
+    pub(super) async fn check_structure(&self) -> Result<(), StoreError> {
+        match db::first_damage(&self.pool).await.map_err(read_failed)? {
+            None => Ok(()),
+            Some(found) => Err(corrupt(found)),
+        }
     }
 
     /// The checksum of the chunk that ends at a position, if one does.
@@ -114,12 +124,10 @@ impl Log {
         while bytes < PAGE_BYTES
             && let Some(row) = rows.try_next().await.map_err(read_failed)?
         {
-            for event in chunk(&row)?.decode()? {
-                if wanted.next_if_eq(&event.position.0).is_some() {
-                    bytes += event.data.len() + event.meta.len();
-                    events.push(event);
-                }
-            }
+            let found =
+                chunk(&row)?.decode_some(|position| wanted.next_if_eq(&position).is_some())?;
+            bytes += found.iter().map(|event| event.data.len() + event.meta.len()).sum::<usize>();
+            events.extend(found);
         }
         Ok(events)
     }
@@ -143,8 +151,9 @@ impl Page {
         if chunk.first > self.after + 1 {
             return Err(Damage::Gap { after: self.after, first: chunk.first });
         }
-        for event in chunk.decode()? {
-            if event.position.0 > self.after && !self.is_full() {
+        let after = self.after;
+        for event in chunk.decode_some(|position| position > after)? {
+            if !self.is_full() {
                 self.push(event);
             }
         }

@@ -1,11 +1,18 @@
 //! The embedded event store: SQLite in WAL mode, synced at every commit, one writing connection.
 //!
-//! `events.db` is a log. A batch of appends is one statement, and its events stand in chunks
-//! ([`chunk`](self) has the format): rows of one event each cost five times as much, and a unique
-//! index over streams as much again; see `index`, which finds the events of a stream. Positions
-//! are 1, 2, 3, … without gaps, so that a missing chunk is noticed as well as a changed one.
+//! `events.db` is a log: a batch of appends is one statement, and its events stand in chunks (see
+//! `chunk` for the format). Measured with batches of 1,000 events of 400 bytes: 567 thousand
+//! events a second in chunks, 178 thousand as one row each, 76 to 103 thousand as rows with a
+//! unique index over (stream, version), and 21 to 33 thousand of these once two million are
+//! stored. So the events of a stream are found by `index`, beside the log. Positions are
+//! 1, 2, 3, … without gaps: a missing chunk is noticed as well as a changed one.
 //!
 //! `side.db` holds snapshots and checkpoints. Only `events.db` must be kept.
+//!
+//! What damage is noticed: any change of an event or a chunk, or a chunk that is missing, when it
+//! is read (checksums, positions without gaps); newest events that are missing, at the start, if
+//! `index.db` or `side.db` has seen them. Not noticed: the loss of newest events together with
+//! both of these, which is what putting a backup back looks like.
 
 mod chunk;
 mod db;
@@ -148,7 +155,7 @@ impl SqliteStore {
         self.shared.live.end();
         self.shared.reads.index.close().await;
         self.shared.reads.log.pool.close().await;
-        self.shared.side.close().await;
+        self.shared.side.close(self.shared.live.head()).await;
         writer.close().await
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::{File, OpenOptions as FileOptions, TryLockError},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -14,9 +14,9 @@ use tokio::sync::Mutex;
 
 use super::{
     Reads, Shared, SqliteReader, SqliteStore,
-    db::{self, DerivedError, Identity, Schema},
+    db::{self, DerivedError, DerivedOpenError, Identity, Schema},
     fault,
-    index::{Index, IndexOpenError},
+    index::Index,
     log::Log,
     side::Side,
     writer::Writer,
@@ -119,10 +119,12 @@ fn unusable(
 /// What an error of SQLite while opening the events means.
 fn events_failed(dir: &DataDir, error: sqlx::Error) -> OpenError {
     let file = dir.events.clone();
-    match fault::code(&error) {
-        Some(fault::NOT_A_DATABASE) => OpenError::NotAStore { file },
-        Some(fault::CORRUPT) => OpenError::Damaged { file, source: error.into() },
-        _ => unusable(file, error),
+    if fault::is_no_database(&error) {
+        OpenError::NotAStore { file }
+    } else if fault::is_damaged(&error) {
+        OpenError::Damaged { file, source: error.into() }
+    } else {
+        unusable(file, error)
     }
 }
 
@@ -136,10 +138,11 @@ fn store_failed(dir: &DataDir, error: StoreError) -> OpenError {
     }
 }
 
-fn derived_failed(file: PathBuf, error: DerivedError) -> OpenError {
+fn derived_failed(dir: &DataDir, file: &Path, error: DerivedOpenError) -> OpenError {
     match error {
-        DerivedError::Sqlite(error) => unusable(file, error),
-        DerivedError::Io(error) => unusable(file, error),
+        DerivedOpenError::File(DerivedError::Sqlite(error)) => unusable(file.to_owned(), error),
+        DerivedOpenError::File(DerivedError::Io(error)) => unusable(file.to_owned(), error),
+        DerivedOpenError::Store(error) => store_failed(dir, error),
     }
 }
 
@@ -175,6 +178,8 @@ async fn open_events(
         known(dir, identity)?;
     }
     let mut conn = db::open_writer(&dir.events, SqliteSynchronous::Full).await.map_err(failed)?;
+    // 16 MiB: a checkpoint (two more syncs) every 4 MiB, as by default, is felt in small batches.
+    conn.execute("PRAGMA wal_autocheckpoint = 4096").await.map_err(failed)?;
     if known(dir, db::identify(&mut conn, &SCHEMA).await.map_err(failed)?)? {
         db::create(&mut conn, &SCHEMA).await.map_err(failed)?;
     }
@@ -216,14 +221,12 @@ pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<SqliteS
     let head = log.head().await.map_err(failed)?;
     let newest = last_recorded_at(&log, head).await.map_err(failed)?;
     let flush_events = options.index_flush_events.max(1);
-    let (index, keeper) =
-        Index::open(&dir.index, &log, head, flush_events).await.map_err(|error| match error {
-            IndexOpenError::File(error) => derived_failed(dir.index.clone(), error),
-            IndexOpenError::Store(error) => failed(error),
-        })?;
-    let side = Side::open(&dir.side, &id, head)
+    let (index, keeper) = Index::open(&dir.index, &log, head, flush_events)
         .await
-        .map_err(|error| derived_failed(dir.side.clone(), error))?;
+        .map_err(|error| derived_failed(dir, &dir.index, error))?;
+    let side = Side::open(&dir.side, &id, &log, head)
+        .await
+        .map_err(|error| derived_failed(dir, &dir.side, error))?;
     Ok(SqliteStore {
         shared: Arc::new(Shared {
             reads: Reads { log, index },

@@ -19,9 +19,9 @@ use sqlx::{
 };
 
 use super::{
-    db::{self, DerivedError, Schema},
-    fault::read_failed,
-    log::{signed, unsigned},
+    db::{self, DerivedError, DerivedOpenError, Schema},
+    fault::{is_damaged, read_failed},
+    log::{Log, signed, unsigned},
 };
 use crate::fault::unavailable;
 
@@ -51,26 +51,31 @@ impl Side {
     pub(super) async fn open(
         path: &Path,
         store_id: &[u8],
+        log: &Log,
         head: Position,
-    ) -> Result<Self, DerivedError> {
+    ) -> Result<Self, DerivedOpenError> {
         let mut conn = db::open_derived(path, &SCHEMA, SqliteSynchronous::Off).await?;
-        let fits = match fits(&mut conn, store_id, head).await {
-            Err(error) if !super::fault::is_damaged(&error) => return Err(error.into()),
-            fits => fits.unwrap_or(false),
+        let fit = match fit(&mut conn, store_id, head).await {
+            Err(error) if is_damaged(&error) => Fit::Damaged,
+            fit => fit.map_err(DerivedError::from)?,
         };
-        if !fits {
-            tracing::warn!(
-                file = %path.display(),
-                "damaged, or of other events than those in events.db; replaced"
-            );
-            conn.close().await?;
-            db::remove(path)?;
+        let problem = match fit {
+            Fit::Good => None,
+            Fit::Damaged => Some("damaged"),
+            Fit::Foreign => Some("of another store"),
+            Fit::Ahead => {
+                log.check_structure().await?;
+                Some("of later events than events.db has (was an older one put back?)")
+            }
+        };
+        if let Some(problem) = problem {
+            tracing::warn!(file = %path.display(), problem, "replaced by a fresh file");
+            conn.close().await.map_err(DerivedError::from)?;
+            db::remove(path).map_err(DerivedError::from)?;
             conn = db::open_derived(path, &SCHEMA, SqliteSynchronous::Off).await?;
         }
-        remember_store(&mut conn, store_id, head).await?;
-        let names: Vec<String> =
-            sqlx::query_scalar("SELECT stream FROM snapshots").fetch_all(&mut conn).await?;
-        conn.close().await?;
+        let names = prepare(&mut conn, store_id, head).await.map_err(DerivedError::from)?;
+        conn.close().await.map_err(DerivedError::from)?;
         let options = db::options(path).synchronous(SqliteSynchronous::Off);
         let pool = SqlitePoolOptions::new()
             .max_connections(2)
@@ -82,8 +87,25 @@ impl Side {
         Ok(Self { pool, streams: Mutex::new(streams) })
     }
 
-    pub(super) async fn close(&self) {
+    /// Notes how far the events go, so that a loss of the newest is noticed at the next start.
+    pub(super) async fn close(&self, head: Position) {
+        let noted = self.note_head(&self.pool, head).await;
+        if let Err(error) = noted {
+            tracing::warn!(%error, "side.db could not be brought up to date");
+        }
         self.pool.close().await;
+    }
+
+    async fn note_head<'c, E>(&self, conn: E, head: Position) -> Result<(), StoreError>
+    where
+        E: sqlx::Executor<'c, Database = sqlx::Sqlite>,
+    {
+        sqlx::query("UPDATE store SET head = max(head, ?1)")
+            .bind(signed(head.0))
+            .execute(conn)
+            .await
+            .map_err(unavailable)?;
+        Ok(())
     }
 
     pub(super) async fn load_snapshot(
@@ -93,13 +115,21 @@ impl Side {
         if !self.streams.lock().unwrap_or_else(PoisonError::into_inner).contains(&stream) {
             return Ok(None);
         }
-        let row =
+        let found =
             sqlx::query("SELECT version, format, crc, bytes FROM snapshots WHERE stream = ?1")
                 .bind(stream.to_string())
                 .fetch_optional(&self.pool)
-                .await
-                .map_err(read_failed)?;
-        let Some(row) = row else { return Ok(None) };
+                .await;
+        let row = match found {
+            Ok(Some(row)) => row,
+            Ok(None) => return Ok(None),
+            // Without it the stream is read from its start, which always works.
+            Err(error) if is_damaged(&error) => {
+                tracing::warn!(%stream, %error, "side.db is damaged; a snapshot is not used");
+                return Ok(None);
+            }
+            Err(error) => return Err(read_failed(error)),
+        };
         let number = |column| row.try_get::<i64, _>(column).map_err(read_failed);
         let (version, format, crc) = (number(0)?, number(1)?, number(2)?);
         let bytes: Vec<u8> = row.try_get(3).map_err(read_failed)?;
@@ -133,11 +163,7 @@ impl Side {
         .execute(&mut *transaction)
         .await
         .map_err(unavailable)?;
-        sqlx::query("UPDATE store SET head = max(head, ?1)")
-            .bind(signed(head.0))
-            .execute(&mut *transaction)
-            .await
-            .map_err(unavailable)?;
+        self.note_head(&mut *transaction, head).await?;
         transaction.commit().await.map_err(unavailable)?;
         self.streams.lock().unwrap_or_else(PoisonError::into_inner).insert(stream);
         Ok(())
@@ -180,31 +206,48 @@ fn checksum(stream: StreamId, version: i64, format: i64, bytes: &[u8]) -> u32 {
     crc.finalize()
 }
 
-/// Whether what is here was derived from these events.
-async fn fits(
-    conn: &mut SqliteConnection,
-    store_id: &[u8],
-    head: Position,
-) -> Result<bool, sqlx::Error> {
-    let known: Option<(Vec<u8>, i64)> =
-        sqlx::query_as("SELECT id, head FROM store").fetch_optional(&mut *conn).await?;
-    let farthest: Option<i64> =
-        sqlx::query_scalar("SELECT max(position) FROM checkpoints").fetch_one(&mut *conn).await?;
-    let damage: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut *conn).await?;
-    Ok(damage == "ok"
-        && farthest.is_none_or(|position| unsigned(position) <= head.0)
-        && known.is_none_or(|(id, seen)| id == store_id && unsigned(seen) <= head.0))
+/// How the side file goes with the events.
+enum Fit {
+    Good,
+    Damaged,
+    /// Of another store.
+    Foreign,
+    /// It has seen later events than there are.
+    Ahead,
 }
 
-async fn remember_store(
+async fn fit(
     conn: &mut SqliteConnection,
     store_id: &[u8],
     head: Position,
-) -> Result<(), sqlx::Error> {
+) -> Result<Fit, sqlx::Error> {
+    if db::first_damage(&mut *conn).await?.is_some() {
+        return Ok(Fit::Damaged);
+    }
+    let known: Option<(Vec<u8>, i64)> =
+        sqlx::query_as("SELECT id, head FROM store").fetch_optional(&mut *conn).await?;
+    let checkpoint: Option<i64> =
+        sqlx::query_scalar("SELECT max(position) FROM checkpoints").fetch_one(&mut *conn).await?;
+    let Some((id, seen)) = known else { return Ok(Fit::Good) };
+    Ok(if id != store_id {
+        Fit::Foreign
+    } else if seen.max(checkpoint.unwrap_or(0)) > signed(head.0) {
+        Fit::Ahead
+    } else {
+        Fit::Good
+    })
+}
+
+/// Notes whose events these are and how far they go. Answers the streams with a snapshot.
+async fn prepare(
+    conn: &mut SqliteConnection,
+    store_id: &[u8],
+    head: Position,
+) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query("INSERT INTO store VALUES (?1, ?2) ON CONFLICT DO UPDATE SET head = excluded.head")
         .bind(store_id)
         .bind(signed(head.0))
-        .execute(conn)
+        .execute(&mut *conn)
         .await?;
-    Ok(())
+    sqlx::query_scalar("SELECT stream FROM snapshots").fetch_all(conn).await
 }

@@ -77,7 +77,7 @@ impl EngineSecret {
 
     /// The secret of a data directory; drawn and written, readable by its owner alone, if the
     /// directory has neither a secret nor events. Call it before the event store is opened for
-    /// the first time, and while no other process does.
+    /// the first time.
     pub fn open(dir: &DataDir) -> Result<Self, SecretError> {
         match File::open(&dir.secret) {
             Ok(file) => Self::read(file, dir),
@@ -107,9 +107,17 @@ impl EngineSecret {
         Ok(Self(bytes))
     }
 
-    /// The file appears whole or not at all, whenever the machine stops.
+    /// The file appears whole or not at all, whenever the machine stops. Of two processes that
+    /// start at once only one makes it.
     fn create(dir: &DataDir) -> io::Result<Self> {
         dir.create()?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&dir.lock)?;
+        lock.try_lock().map_err(|_| {
+            io::Error::new(io::ErrorKind::WouldBlock, "another process uses the data directory")
+        })?;
+        if dir.secret.exists() {
+            return Err(io::Error::from(io::ErrorKind::AlreadyExists));
+        }
         let bytes = super::random_bytes()?;
         let unfinished = dir.root.join("secret.new");
         match fs::remove_file(&unfinished) {
@@ -162,6 +170,19 @@ mod tests {
         assert!(matches!(error, SecretError::Missing { .. }));
         assert!(error.to_string().contains("Put the secret back from a backup"), "{error}");
         assert!(!dir.secret.exists());
+    }
+
+    #[test]
+    fn of_two_first_starts_only_one_makes_a_secret() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::at(temp.path());
+        let other = File::create(&dir.lock).unwrap();
+        other.try_lock().unwrap();
+        let error = EngineSecret::open(&dir).unwrap_err();
+        assert!(matches!(error, SecretError::Uncreatable { .. }));
+        assert!(error.to_string().contains("another process"), "{error}");
+        drop(other);
+        EngineSecret::open(&dir).unwrap();
     }
 
     #[test]

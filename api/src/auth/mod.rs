@@ -4,8 +4,8 @@
 mod keys;
 mod rights;
 
-pub(crate) use keys::{PresentedKey, creation, derived_key};
 pub use keys::{NewKey, create_key, create_operator_key};
+pub(crate) use keys::{PresentedKey, creation, derived_key};
 pub(crate) use rights::{Anybody, Caller, Right};
 
 use hakken_commands::engine::{CommandError, Tenant};

@@ -17,9 +17,7 @@ use crate::{
 pub(crate) type Answer<T> = Option<async_graphql::Result<T>>;
 
 /// Makes the value of a field: null where there is nothing to see.
-pub(crate) async fn answer<T>(
-    found: impl Future<Output = Result<Option<T>, Fault>>,
-) -> Answer<T> {
+pub(crate) async fn answer<T>(found: impl Future<Output = Result<Option<T>, Fault>>) -> Answer<T> {
     match found.await {
         Ok(found) => found.map(Ok),
         Err(fault) => Some(Err(fault.into())),

@@ -34,9 +34,9 @@ pub struct PositionScalar(pub Position);
 #[Scalar(name = "Position")]
 impl ScalarType for PositionScalar {
     fn parse(value: Value) -> InputValueResult<Self> {
-        whole(&value).map(|number| Self(Position(number))).ok_or_else(|| {
-            InputValueError::custom("a position is a whole number, 0 or more")
-        })
+        whole(&value)
+            .map(|number| Self(Position(number)))
+            .ok_or_else(|| InputValueError::custom("a position is a whole number, 0 or more"))
     }
 
     fn to_value(&self) -> Value {

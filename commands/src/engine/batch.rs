@@ -31,7 +31,7 @@ pub(super) enum Answer {
 
 /// A question and its answer.
 pub(super) struct Item {
-    pub(super) pending: Pending,
+    pub(super) pending: Box<Pending>,
     pub(super) answer: Answer,
 }
 
@@ -84,7 +84,7 @@ impl Batch {
 
     /// Takes out everything that concerns a stream: its events are thrown away, its questions
     /// are to be decided again.
-    pub(super) fn withdraw(&mut self, stream: StreamId) -> Vec<Pending> {
+    pub(super) fn withdraw(&mut self, stream: StreamId) -> Vec<Box<Pending>> {
         if let Some(place) = self.places.remove(&stream) {
             let part = &mut self.parts[place];
             self.events -= part.events.len();

@@ -144,7 +144,7 @@ pub(super) struct Entry {
     /// None while it is being read.
     pub(super) facts: Option<Facts>,
     /// Questions that wait until it is read.
-    pub(super) waiting: VecDeque<Pending>,
+    pub(super) waiting: VecDeque<Box<Pending>>,
     /// Taken as empty without looking.
     pub(super) assumed: bool,
     /// How many events are decided and not durable yet, in the batch under way and in the open

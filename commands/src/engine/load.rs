@@ -22,12 +22,33 @@ pub(super) async fn load(ports: &Ports, stream: StreamId) -> Result<Loaded, Stor
     let mut loaded = from_snapshot(ports, stream).await;
     loop {
         let page = ports.store.read_stream(stream, loaded.facts.version, PAGE).await?;
-        let last = page.len() < PAGE;
-        fold(&mut loaded.facts, &page)?;
-        if last {
+        if page.is_empty() {
             return Ok(loaded);
         }
+        fold(&mut loaded.facts, &page)?;
     }
+}
+
+/// `count` events of a stream after `after`, however small the store's pages are.
+pub(super) async fn read_exactly(
+    ports: &Ports,
+    stream: StreamId,
+    after: Version,
+    count: usize,
+) -> Result<Vec<Arc<StoredEvent>>, StoreError> {
+    let mut events = Vec::with_capacity(count);
+    while events.len() < count {
+        let read = after + events.len() as u64;
+        let page = ports.store.read_stream(stream, read, count - events.len()).await?;
+        if page.is_empty() {
+            return Err(StoreError {
+                kind: StoreErrorKind::Corrupt,
+                source: format!("{stream} has no event {}", read + 1).into(),
+            });
+        }
+        events.extend(page);
+    }
+    Ok(events)
 }
 
 /// Folds stored events in.

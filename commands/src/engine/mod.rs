@@ -120,9 +120,11 @@ pub struct Limits {
     pub cache_bytes: usize,
     /// How often a command is decided before it is `Contended` or `Unavailable`.
     pub attempts: u32,
-    /// Fewest events between two snapshots of a stream. Large states wait longer, so that
-    /// snapshots cost a small part of the events' own bytes.
+    /// Fewest events between two snapshots of a stream.
     pub snapshot_events: u64,
+    /// And at least one event for so many bytes of its state: small enough that a growing stream
+    /// is kept again and again, large enough that keeping it costs little beside the events.
+    pub snapshot_share: usize,
 }
 
 impl Default for Limits {
@@ -133,6 +135,7 @@ impl Default for Limits {
             cache_bytes: 256 << 20,
             attempts: 8,
             snapshot_events: 2_000,
+            snapshot_share: 256,
         }
     }
 }
@@ -188,9 +191,8 @@ struct Inner {
 }
 
 /// What the loop is asked to do.
-#[expect(clippy::large_enum_variant, reason = "every message but the very last is a question")]
 enum Work {
-    Decide(Pending),
+    Decide(Box<Pending>),
     Stop,
 }
 
@@ -348,7 +350,10 @@ impl Engine {
         }
         let place = Place(counters.clone());
         let pending = Pending { stream, creates, attempts: 0, key_hash, ask, place };
-        self.inner.inbox.send(Work::Decide(pending)).map_err(|_| CommandError::Unavailable)
+        self.inner
+            .inbox
+            .send(Work::Decide(Box::new(pending)))
+            .map_err(|_| CommandError::Unavailable)
     }
 }
 

@@ -41,11 +41,6 @@ struct Loop {
     failed: bool,
 }
 
-/// A stream is kept anew after at least one event for so many bytes of its state: small enough
-/// that a growing stream is kept again and again, large enough that keeping it costs
-/// little beside the events themselves.
-const SNAPSHOT_SHARE: usize = 256;
-
 /// A batch that is being made durable.
 struct UnderWay {
     batch: Batch,
@@ -138,7 +133,7 @@ pub(super) async fn run(
 
 impl Loop {
     /// Takes a question in: decides it if its stream is in memory, else lets the stream be read.
-    fn take(&mut self, pending: Pending, now: Timestamp) {
+    fn take(&mut self, pending: Box<Pending>, now: Timestamp) {
         let stream = pending.stream;
         if self.streams.get(&stream).is_none() {
             let entry = if pending.creates && pending.attempts == 0 {
@@ -182,11 +177,11 @@ impl Loop {
     /// answer: the stream must be read first.
     fn decide(
         &mut self,
-        mut pending: Pending,
+        mut pending: Box<Pending>,
         facts: &mut Facts,
         assumed: bool,
         now: Timestamp,
-    ) -> Option<Pending> {
+    ) -> Option<Box<Pending>> {
         pending.attempts += 1;
         let stream = pending.stream;
         if let (Tenant::Of(asking), Some(owner)) = (pending.ask.tenant(), facts.owner)
@@ -278,7 +273,8 @@ impl Loop {
             entry.open = 0;
             let facts = entry.facts.as_ref().expect("dirty streams are in memory");
             let since = facts.version - entry.snapshot;
-            let every = self.limits.snapshot_events.max((entry.weight / SNAPSHOT_SHARE) as u64);
+            let every =
+                self.limits.snapshot_events.max((entry.weight / self.limits.snapshot_share) as u64);
             let snapshots = matches!(part.stream.kind, StreamKind::Inventory | StreamKind::Gate);
             if snapshots && since >= every {
                 part.snapshot = Some(facts.clone());
@@ -350,7 +346,7 @@ impl Loop {
             }
         }
         let places: std::collections::HashMap<StreamId, usize> = batch.take_places();
-        let mut again: Vec<(StreamId, Vec<Pending>)> =
+        let mut again: Vec<(StreamId, Vec<Box<Pending>>)> =
             conflicts.iter().map(|(stream, _)| (*stream, Vec::new())).collect();
         for item in std::mem::take(&mut batch.items) {
             let stream = item.pending.stream;
@@ -395,7 +391,7 @@ impl Loop {
         &mut self,
         stream: StreamId,
         newer: Vec<Arc<StoredEvent>>,
-        mut again: Vec<Pending>,
+        mut again: Vec<Box<Pending>>,
     ) {
         again.extend(self.open.withdraw(stream));
         let entry = self.streams.get_mut(&stream).expect("dirty streams are kept");
@@ -441,7 +437,7 @@ impl Loop {
     }
 
     /// Answers a question that was decided as often as it may be.
-    fn may_try_again(&self, pending: Pending, conflict: bool) -> Option<Pending> {
+    fn may_try_again(&self, pending: Box<Pending>, conflict: bool) -> Option<Box<Pending>> {
         if pending.attempts < self.limits.attempts {
             return Some(pending);
         }
@@ -453,7 +449,7 @@ impl Loop {
     }
 
     /// Forgets a stream and reads it anew; what waits is decided then.
-    fn reload(&mut self, stream: StreamId, again: Vec<Pending>, delay: Duration) {
+    fn reload(&mut self, stream: StreamId, again: Vec<Box<Pending>>, delay: Duration) {
         let mut waiting: VecDeque<_> = again.into();
         if let Some(old) = self.streams.pop(&stream) {
             self.cache_bytes = self.cache_bytes.saturating_sub(old.weight);
@@ -512,7 +508,7 @@ impl Loop {
                 pending.ask.fail(CommandError::Rejected(rejection));
             }
             Answer::KeyReused => pending.ask.fail(CommandError::KeyReused),
-            Answer::Repeated { first, count } => self.repeat(pending, first, count),
+            Answer::Repeated { first, count } => self.repeat(*pending, first, count),
             Answer::NothingRecalled => match pending.ask {
                 Ask::Recall { reply, .. } => drop(reply.send(Ok(None))),
                 _ => unreachable!("only a recall finds nothing"),
@@ -526,10 +522,10 @@ impl Loop {
 
     /// Reads what an earlier command with the same key brought about, and answers with it.
     fn repeat(&self, pending: Pending, first: Version, count: u32) {
-        let store = self.ports.store.clone();
+        let ports = self.ports.clone();
         tokio::spawn(async move {
             let Pending { stream, ask, place, .. } = pending;
-            match store.read_stream(stream, first - 1, count as usize).await {
+            match load::read_exactly(&ports, stream, first - 1, count as usize).await {
                 Ok(events) => {
                     let position = position_of(&events);
                     ask.succeed(Receipt { stream, events, position, repeated: true });

@@ -273,6 +273,7 @@ impl MemoryFeed {
             payment: PaymentId::new(&format!("pay-{word}")).expect("a good name"),
             amount_minor: 5_000,
             cause: order::RefundCause::Cancelled,
+            retries: None,
         };
         self.order(word, order::Event::RefundRequested(requested));
     }

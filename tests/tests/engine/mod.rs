@@ -244,7 +244,7 @@ async fn the_surplus_is_told_busy_at_once() {
 
 #[tokio::test]
 async fn snapshots_shorten_the_way_back_and_broken_ones_do_no_harm() {
-    let limits = Limits { snapshot_events: 10, ..Limits::default() };
+    let limits = Limits { snapshot_events: 10, snapshot_share: 4_096, ..Limits::default() };
     let setup = Setup { limits: limits.clone(), ..Setup::default() };
     let memory = setup.memory.clone();
     let world = World::with(setup);

@@ -10,7 +10,7 @@ use hakken_commands::{
 };
 use hakken_domain::{
     State,
-    envelope::{Position, StreamId},
+    envelope::StreamId,
     money::Currency,
     names::{CancellationId, OrderId, PaymentId, PaymentMethod, RefundId, ShowId},
     order::{self, OrderStatus, RefundPolicy, RefundState},
@@ -22,26 +22,9 @@ use hakken_tests::{
     world::{Setup, World, asker, hall, name},
 };
 
-/// Waits until every process has answered everything, and the write side is quiet.
-async fn rest(world: &World) {
-    for _ in 0..2_000 {
-        let head = EventStore::head(&*world.memory).await.unwrap();
-        let quiet = world.write.processes().iter().all(|process| {
-            let progress = process.progress();
-            progress.waiting == 0 && progress.done >= head
-        });
-        tokio::time::sleep(Duration::from_millis(5)).await;
-        if quiet && EventStore::head(&*world.memory).await.unwrap() == head {
-            return;
-        }
-    }
-    panic!("the processes do not come to rest");
-}
-
 async fn audit(world: &World) -> Audit {
-    rest(world).await;
-    let events = world.memory.read_all(Position(0), usize::MAX).await.unwrap();
-    let audit = Audit::read(&events).unwrap_or_else(|wrong| panic!("{wrong}"));
+    world.rest().await;
+    let audit = Audit::read(&world.events().await).unwrap_or_else(|wrong| panic!("{wrong}"));
     audit.at_rest().unwrap_or_else(|wrong| panic!("{wrong}"));
     audit
 }
@@ -181,7 +164,7 @@ async fn a_chargeback_suspends_and_a_new_payment_reinstates() {
     let payment: PaymentId = world.order_state(order).await.payments()[0].payment.clone();
     let reverse = order::Command::ReversePayment { payment, reason: name("chargeback") };
     world.ask(order, reverse).await.unwrap();
-    rest(&world).await;
+    world.rest().await;
     let code = world.desk().code_of(&asker("x"), ticket_of(order, 1)).await.unwrap();
     let scan = |key: &'static str| {
         let request = hakken_commands::desk::ScanRequest {
@@ -277,7 +260,7 @@ async fn every_step_may_fail_or_be_repeated() {
         let counting = Arc::new(FaultyStore::new(setup.memory.clone(), |_| Fault::None));
         let world = World::with(Setup { store: Some(counting.clone()), ..setup });
         a_day(&world).await;
-        rest(&world).await;
+        world.rest().await;
         counting.appends()
     };
     drop(counting);

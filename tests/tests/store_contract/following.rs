@@ -71,7 +71,7 @@ pub async fn a_slow_follower_misses_nothing(store: &Opened) {
     let mut follower = events(store).follow(Position(0));
     let mut seen = Vec::new();
     for round in 0..20 {
-        append_each(store, round * 20..round * 20 + 20).await;
+        append_each(store, round * 8..round * 8 + 8).await;
         let next = tokio::time::timeout(PATIENCE, follower.next()).await;
         seen.extend(next.expect("the feed stands still").expect("the feed ended").unwrap());
     }
@@ -88,21 +88,21 @@ pub async fn followers_and_writers_at_once_see_one_order(store: &Opened) {
     let followers: Vec<_> = [0, 0, 3, 100]
         .into_iter()
         .map(|after| {
-            let follower = follow_until(events(store).follow(Position(after)), 800);
+            let follower = follow_until(events(store).follow(Position(after)), 320);
             (after, tokio::spawn(follower))
         })
         .collect();
     let writers: Vec<_> = (0..8)
         .map(|writer| {
             let store = Arc::clone(store);
-            tokio::spawn(async move { append_each(&store, writer * 50..writer * 50 + 50).await })
+            tokio::spawn(async move { append_each(&store, writer * 20..writer * 20 + 20).await })
         })
         .collect();
     for writer in writers {
         writer.await.unwrap();
     }
     let all = read_everything(store, 1_000).await;
-    assert_eq!(all.len(), 800);
+    assert_eq!(all.len(), 320);
     for (after, follower) in followers {
         let seen = follower.await.unwrap();
         assert_eq!(first_disorder(Position(after), &seen), None);
@@ -116,7 +116,7 @@ pub async fn a_notified_reader_finds_the_event_in_the_store(store: &Opened) {
         let mut follower = events(&store).follow(Position(0));
         tokio::spawn(async move {
             let mut last = 0;
-            while last < 100 {
+            while last < 60 {
                 for told in follower.next().await.unwrap().unwrap() {
                     last = told.position.0;
                     let found = events(&store).read_all(Position(last - 1), 1).await.unwrap();
@@ -128,6 +128,6 @@ pub async fn a_notified_reader_finds_the_event_in_the_store(store: &Opened) {
             }
         })
     };
-    append_each(store, 0..50).await;
+    append_each(store, 0..30).await;
     tokio::time::timeout(PATIENCE, reader).await.expect("the feed stands still").unwrap();
 }

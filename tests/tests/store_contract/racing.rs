@@ -63,7 +63,7 @@ pub async fn writers_of_many_streams_all_land_once(store: &Opened) {
             let store = Arc::clone(store);
             tokio::spawn(async move {
                 let mut written = Vec::new();
-                for n in 0..25 {
+                for n in 0..10 {
                     written.push(append_with_retry(&store, stream((writer * 7 + n) % 40)).await);
                 }
                 written
@@ -76,7 +76,7 @@ pub async fn writers_of_many_streams_all_land_once(store: &Opened) {
     }
     let all = read_everything(store, 1_000).await;
     assert_eq!(first_disorder(Position(0), &all), None);
-    assert_eq!((all.len(), ids(&all)), (400, written));
+    assert_eq!((all.len(), ids(&all)), (160, written));
     for n in 0..40 {
         let found = events(store).read_stream(stream(n), 0, 1_000).await.unwrap();
         let of_stream = all.iter().filter(|event| event.stream == stream(n));
@@ -108,7 +108,7 @@ pub async fn readers_never_see_positions_out_of_order(store: &Opened) {
         .map(|writer| {
             let store = Arc::clone(store);
             tokio::spawn(async move {
-                for n in 0..40 {
+                for n in 0..15 {
                     append_with_retry(&store, stream(writer % 4 * 100 + n)).await;
                 }
             })
@@ -121,7 +121,7 @@ pub async fn readers_never_see_positions_out_of_order(store: &Opened) {
     for reader in readers {
         let seen = reader.await.unwrap();
         assert_eq!(first_disorder(Position(0), &seen), None);
-        assert_eq!(seen.len(), 320);
+        assert_eq!(seen.len(), 120);
     }
 }
 

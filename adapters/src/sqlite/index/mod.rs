@@ -2,9 +2,7 @@
 //!
 //! A unique index over (stream, version) inside the database would be the obvious way, and costs
 //! most of the write speed: streams are random ids, so every event of a batch dirties a page of
-//! its own (measured with two million events stored, batches of 1,000: 21 to 33 thousand events a
-//! second with such an index, 120 to 570 thousand without). So the index is a log-structured
-//! merge tree beside the log:
+//! its own (figures in the parent module). So the index is a log-structured merge tree:
 //!
 //! - the newest events are indexed in memory, as they are appended;
 //! - every so many events (`flush_events`) that part is written to `index.db` as a sorted run,
@@ -33,7 +31,7 @@ use tokio::sync::Notify;
 
 use self::run::{ENTRY_POSITIONS, Entry, IndexDamage, Run, RunBuilder, key};
 use super::{
-    db::{self, DerivedError},
+    db::{self, DerivedError, DerivedOpenError},
     fault::write_failed,
     log::Log,
 };
@@ -81,7 +79,7 @@ struct State {
     looked_up: HashMap<StreamId, Version>,
     /// How often a part was flushed: a look-up that straddles a flush is not remembered.
     flushes: u64,
-    /// The runs could not be written.
+    /// The runs cannot be written, or nobody writes them any more.
     failing: bool,
 }
 
@@ -119,7 +117,7 @@ impl Index {
         log: &Log,
         head: Position,
         flush_events: usize,
-    ) -> Result<(Arc<Self>, Keeper), IndexOpenError> {
+    ) -> Result<(Arc<Self>, Keeper), DerivedOpenError> {
         let mut writer = db::open_derived(path, &runs::SCHEMA, SqliteSynchronous::Normal).await?;
         let mut readers = db::readers(path);
         let runs = match usable_runs(&readers, log, head).await? {
@@ -214,7 +212,7 @@ impl Index {
                     return Ok(());
                 }
                 if state.failing {
-                    return Err(unavailable("index.db cannot be written (see the log)"));
+                    return Err(unavailable("index.db is not being written (see the log)"));
                 }
             }
             room.await;
@@ -321,9 +319,11 @@ async fn usable_runs(
     };
     let Some(newest) = runs.last() else { return Ok(Ok(runs)) };
     if newest.last > head.0 {
+        log.check_structure().await?;
         return Ok(Err(format!("it goes to {}, the events only to {head}", newest.last)));
     }
     if log.checksum_at(newest.last).await? != Some(i64::from(newest.log_crc)) {
+        log.check_structure().await?;
         return Ok(Err(format!("other events stand at position {}", newest.last)));
     }
     Ok(Ok(runs))
@@ -348,15 +348,6 @@ async fn remove_unlisted(
     Ok(next)
 }
 
-/// Why the index cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum IndexOpenError {
-    #[error(transparent)]
-    File(#[from] DerivedError),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 /// Writes the index, in the background.
 pub(super) struct Keeper {
     index: Arc<Index>,
@@ -364,6 +355,14 @@ pub(super) struct Keeper {
     next_run: u32,
     /// Runs that were merged; their blocks are deleted once nobody looks into them.
     retired: Vec<Arc<Run>>,
+}
+
+impl Drop for Keeper {
+    /// However it ends, nobody waits for it.
+    fn drop(&mut self) {
+        self.index.state().failing = true;
+        self.index.room.notify_waiters();
+    }
 }
 
 impl Keeper {

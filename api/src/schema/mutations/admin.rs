@@ -108,16 +108,16 @@ payload! {
 }
 
 #[derive(Default)]
-pub(super) struct Admin;
+pub(super) struct AdminMutation;
 
 #[Object]
-impl Admin {
+impl AdminMutation {
     /// Registers an organizer, with a first key for its ticket codes. Make API keys for it next.
     /// Needs the role OPERATOR.
     async fn register_organizer(
         &self,
         ctx: &Context<'_>,
-        input: RegisterOrganizerInput,
+        #[graphql(desc = "What is asked for.")] input: RegisterOrganizerInput,
     ) -> Answer<RegisterOrganizerPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Operate, key, |ask| async move {
@@ -135,7 +135,7 @@ impl Admin {
     async fn rotate_code_key(
         &self,
         ctx: &Context<'_>,
-        input: RotateCodeKeyInput,
+        #[graphql(desc = "What is asked for.")] input: RotateCodeKeyInput,
     ) -> Answer<RotateCodeKeyPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::ManageKeys, key, |ask| async move {
@@ -152,7 +152,7 @@ impl Admin {
     async fn disable_code_key(
         &self,
         ctx: &Context<'_>,
-        input: DisableCodeKeyInput,
+        #[graphql(desc = "What is asked for.")] input: DisableCodeKeyInput,
     ) -> Answer<DisableCodeKeyPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::ManageKeys, key, |ask| async move {
@@ -169,7 +169,7 @@ impl Admin {
     async fn create_api_key(
         &self,
         ctx: &Context<'_>,
-        input: CreateApiKeyInput,
+        #[graphql(desc = "What is asked for.")] input: CreateApiKeyInput,
     ) -> Answer<CreateApiKeyPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::ManageKeys, key, |ask| create_api_key(ask, input)).await
@@ -180,7 +180,7 @@ impl Admin {
     async fn revoke_api_key(
         &self,
         ctx: &Context<'_>,
-        input: RevokeApiKeyInput,
+        #[graphql(desc = "What is asked for.")] input: RevokeApiKeyInput,
     ) -> Answer<RevokeApiKeyPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::ManageKeys, key, |ask| async move {
@@ -191,9 +191,7 @@ impl Admin {
                 Some(key.created()?.organizer)
             });
             let Some(owner) = owner.await? else {
-                return Err(ask.stop(refusals::not_yours(
-                    hakken_domain::envelope::StreamKind::Key,
-                )));
+                return Err(ask.stop(refusals::not_yours(hakken_domain::envelope::StreamKind::Key)));
             };
             let command = apikey::Command::RevokeApiKey;
             let outcome = api.write.desk().ask(ask.asker(owner), id, command).await;

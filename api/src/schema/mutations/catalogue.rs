@@ -223,15 +223,15 @@ show_payloads! {
 }
 
 #[derive(Default)]
-pub(super) struct Catalogue;
+pub(super) struct CatalogueMutation;
 
 #[Object]
-impl Catalogue {
+impl CatalogueMutation {
     /// Registers a place with its seats and pools. Needs the role ORGANIZER.
     async fn register_venue(
         &self,
         ctx: &Context<'_>,
-        input: RegisterVenueInput,
+        #[graphql(desc = "What is asked for.")] input: RegisterVenueInput,
     ) -> Answer<RegisterVenuePayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Manage, key, |ask| async move {
@@ -251,7 +251,7 @@ impl Catalogue {
     async fn replace_seat_map(
         &self,
         ctx: &Context<'_>,
-        input: ReplaceSeatMapInput,
+        #[graphql(desc = "What is asked for.")] input: ReplaceSeatMapInput,
     ) -> Answer<ReplaceSeatMapPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Manage, key, |ask| async move {
@@ -269,7 +269,7 @@ impl Catalogue {
     async fn schedule_show(
         &self,
         ctx: &Context<'_>,
-        input: ScheduleShowInput,
+        #[graphql(desc = "What is asked for.")] input: ScheduleShowInput,
     ) -> Answer<ScheduleShowPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Manage, key, |ask| async move {
@@ -295,7 +295,7 @@ impl Catalogue {
     async fn offer_ticket_type(
         &self,
         ctx: &Context<'_>,
-        input: OfferTicketTypeInput,
+        #[graphql(desc = "What is asked for.")] input: OfferTicketTypeInput,
     ) -> Answer<OfferTicketTypePayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Manage, key, |ask| async move {
@@ -312,7 +312,7 @@ impl Catalogue {
     async fn withdraw_ticket_type(
         &self,
         ctx: &Context<'_>,
-        input: WithdrawTicketTypeInput,
+        #[graphql(desc = "What is asked for.")] input: WithdrawTicketTypeInput,
     ) -> Answer<WithdrawTicketTypePayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Manage, key, |ask| async move {
@@ -330,7 +330,7 @@ impl Catalogue {
     async fn cancel_show(
         &self,
         ctx: &Context<'_>,
-        input: CancelShowInput,
+        #[graphql(desc = "What is asked for.")] input: CancelShowInput,
     ) -> Answer<CancelShowPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Manage, key, |ask| async move {
@@ -411,11 +411,8 @@ async fn seat_map(ask: &Ask<'_>, input: SeatMapInput) -> Result<seatmap::SeatMap
 fn scheduled(ask: &Ask<'_>, input: ScheduleShowInput) -> Result<ShowScheduled, Stop> {
     const DOORS_OPEN_SECONDS: u64 = 2 * 3_600;
     let (starts_at, ends_at) = (input.starts_at.0, input.ends_at.0);
-    let entry = input.entry.unwrap_or(EntryInput {
-        valid_from: None,
-        valid_until: None,
-        reentry: false,
-    });
+    let entry =
+        input.entry.unwrap_or(EntryInput { valid_from: None, valid_until: None, reentry: false });
     let doors = starts_at.minus_seconds(DOORS_OPEN_SECONDS);
     let issuance = match input.issuance {
         None => Issuance::Immediate,

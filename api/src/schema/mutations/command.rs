@@ -381,7 +381,7 @@ mod tests {
         let request = value(serde_json::json!({
             "show": "show_1", "seats": ["A1", "A2"], "ttlSeconds": 600, "idempotencyKey": "k"
         }));
-        assert_eq!(fingerprint("holdSeats", &request).to_string(), "4a8a54bdc16a7d20");
+        assert_eq!(fingerprint("holdSeats", &request).to_string(), "145c6f8efce2ae3d");
     }
 
     #[test]

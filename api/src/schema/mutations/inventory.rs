@@ -116,15 +116,15 @@ show_payloads! {
 }
 
 #[derive(Default)]
-pub(super) struct Inventory;
+pub(super) struct InventoryMutation;
 
 #[Object]
-impl Inventory {
+impl InventoryMutation {
     /// Puts a show on sale, with its venue's seat map as it is now. Needs the role ORGANIZER.
     async fn open_sales(
         &self,
         ctx: &Context<'_>,
-        input: OpenSalesInput,
+        #[graphql(desc = "What is asked for.")] input: OpenSalesInput,
     ) -> Answer<OpenSalesPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Manage, key, |ask| async move {
@@ -143,7 +143,7 @@ impl Inventory {
     async fn change_sales_rules(
         &self,
         ctx: &Context<'_>,
-        input: ChangeSalesRulesInput,
+        #[graphql(desc = "What is asked for.")] input: ChangeSalesRulesInput,
     ) -> Answer<ChangeSalesRulesPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Manage, key, |ask| async move {
@@ -158,7 +158,7 @@ impl Inventory {
     async fn close_sales(
         &self,
         ctx: &Context<'_>,
-        input: CloseSalesInput,
+        #[graphql(desc = "What is asked for.")] input: CloseSalesInput,
     ) -> Answer<CloseSalesPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Manage, key, |ask| async move {
@@ -173,7 +173,7 @@ impl Inventory {
     async fn block_seats(
         &self,
         ctx: &Context<'_>,
-        input: BlockSeatsInput,
+        #[graphql(desc = "What is asked for.")] input: BlockSeatsInput,
     ) -> Answer<BlockSeatsPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Manage, key, |ask| async move {
@@ -190,7 +190,7 @@ impl Inventory {
     async fn unblock_seats(
         &self,
         ctx: &Context<'_>,
-        input: UnblockSeatsInput,
+        #[graphql(desc = "What is asked for.")] input: UnblockSeatsInput,
     ) -> Answer<UnblockSeatsPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Manage, key, |ask| async move {
@@ -205,7 +205,7 @@ impl Inventory {
     async fn set_allotment(
         &self,
         ctx: &Context<'_>,
-        input: SetAllotmentInput,
+        #[graphql(desc = "What is asked for.")] input: SetAllotmentInput,
     ) -> Answer<SetAllotmentPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Manage, key, |ask| async move {
@@ -225,11 +225,7 @@ async fn fresh(ask: &Ask<'_>, show: ShowId) -> Result<Option<Show>, Stop> {
     Ok(load::show(ask.asked.api, Some(ask.organizer()?), show).await?)
 }
 
-async fn tell(
-    ask: &Ask<'_>,
-    show: &ID,
-    command: Command,
-) -> Result<(Option<Show>, Stamp), Stop> {
+async fn tell(ask: &Ask<'_>, show: &ID, command: Command) -> Result<(Option<Show>, Stamp), Stop> {
     let show: ShowId = ask.id("show", show)?;
     let stream = StreamId::inventory(show);
     let asker = ask.asker(Some(ask.organizer()?));

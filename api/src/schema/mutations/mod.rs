@@ -11,15 +11,17 @@ mod tickets;
 
 use async_graphql::MergedObject;
 
+pub use tickets::{Channel, Direction, ScanRefusal};
+
 /// What changes something. Every mutation takes one `input` with an `idempotencyKey`: sending the
 /// same request again gives the same answer, for ever. Refusals stand in `userErrors`.
 #[derive(MergedObject, Default)]
 pub struct Mutation(
-    admin::Admin,
-    catalogue::Catalogue,
-    inventory::Inventory,
-    sales::Sales,
-    orders::Orders,
-    tickets::Tickets,
-    projections::Projections,
+    admin::AdminMutation,
+    catalogue::CatalogueMutation,
+    inventory::InventoryMutation,
+    sales::SalesMutation,
+    orders::OrdersMutation,
+    tickets::TicketsMutation,
+    projections::ProjectionsMutation,
 );

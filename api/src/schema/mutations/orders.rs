@@ -251,16 +251,16 @@ order_payloads! {
 }
 
 #[derive(Default)]
-pub(super) struct Orders;
+pub(super) struct OrdersMutation;
 
 #[Object]
-impl Orders {
+impl OrdersMutation {
     /// Reserves what is held, with the prices as they are now. Pay the order before its holds
     /// expire. Needs the role ORGANIZER or BOX_OFFICE.
     async fn place_order(
         &self,
         ctx: &Context<'_>,
-        input: PlaceOrderInput,
+        #[graphql(desc = "What is asked for.")] input: PlaceOrderInput,
     ) -> Answer<PlaceOrderPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Sell, key, |ask| place_order(ask, input)).await
@@ -270,7 +270,11 @@ impl Orders {
     /// the places are sold and the tickets made. A payment that comes after its hold expired buys
     /// the same seats if they are still free, and else goes back by itself. Needs the role
     /// ORGANIZER or BOX_OFFICE.
-    async fn pay_order(&self, ctx: &Context<'_>, input: PayOrderInput) -> Answer<PayOrderPayload> {
+    async fn pay_order(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: PayOrderInput,
+    ) -> Answer<PayOrderPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Sell, key, |ask| pay_order(ask, input)).await
     }
@@ -280,7 +284,7 @@ impl Orders {
     async fn cancel_order(
         &self,
         ctx: &Context<'_>,
-        input: CancelOrderInput,
+        #[graphql(desc = "What is asked for.")] input: CancelOrderInput,
     ) -> Answer<CancelOrderPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Sell, key, |ask| cancel_order(ask, input)).await
@@ -290,7 +294,7 @@ impl Orders {
     async fn refund_order(
         &self,
         ctx: &Context<'_>,
-        input: RefundOrderInput,
+        #[graphql(desc = "What is asked for.")] input: RefundOrderInput,
     ) -> Answer<RefundOrderPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Sell, key, |ask| async move {
@@ -310,7 +314,7 @@ impl Orders {
     async fn settle_refund(
         &self,
         ctx: &Context<'_>,
-        input: SettleRefundInput,
+        #[graphql(desc = "What is asked for.")] input: SettleRefundInput,
     ) -> Answer<SettleRefundPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Sell, key, |ask| async move {
@@ -329,14 +333,15 @@ impl Orders {
     async fn fail_refund(
         &self,
         ctx: &Context<'_>,
-        input: FailRefundInput,
+        #[graphql(desc = "What is asked for.")] input: FailRefundInput,
     ) -> Answer<FailRefundPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Sell, key, |ask| async move {
             let order: OrderId = ask.id("order", &input.order)?;
             let refund = ask.id("refund", &input.refund)?;
             let reason = ask.read("reason", &input.reason)?;
-            let (order, receipt) = tell(&ask, order, Command::FailRefund { refund, reason }).await?;
+            let (order, receipt) =
+                tell(&ask, order, Command::FailRefund { refund, reason }).await?;
             Ok(FailRefundPayload::done((&receipt).into(), order))
         })
         .await
@@ -347,7 +352,7 @@ impl Orders {
     async fn retry_refund(
         &self,
         ctx: &Context<'_>,
-        input: RetryRefundInput,
+        #[graphql(desc = "What is asked for.")] input: RetryRefundInput,
     ) -> Answer<RetryRefundPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Sell, key, |ask| async move {
@@ -366,7 +371,7 @@ impl Orders {
     async fn reverse_payment(
         &self,
         ctx: &Context<'_>,
-        input: ReversePaymentInput,
+        #[graphql(desc = "What is asked for.")] input: ReversePaymentInput,
     ) -> Answer<ReversePaymentPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Sell, key, |ask| async move {

@@ -47,17 +47,17 @@ pub struct VerifyProjectionPayload {
 }
 
 #[derive(Default)]
-pub(super) struct Projections;
+pub(super) struct ProjectionsMutation;
 
 #[Object]
-impl Projections {
+impl ProjectionsMutation {
     /// Starts to rebuild read models from the events, beside what they serve, and swaps them in
     /// when they have caught up. Queries go on. `projections` shows how far they are; one that is
     /// being rebuilt already goes on. Needs the role OPERATOR.
     async fn rebuild_projections(
         &self,
         ctx: &Context<'_>,
-        input: ProjectionsInput,
+        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
     ) -> Answer<ProjectionsPayload> {
         let asked = Asked::of(ctx);
         change(asked, input.names, |asked, names| asked.api.models.start_rebuild(names)).await
@@ -67,7 +67,7 @@ impl Projections {
     async fn pause_projections(
         &self,
         ctx: &Context<'_>,
-        input: ProjectionsInput,
+        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
     ) -> Answer<ProjectionsPayload> {
         let asked = Asked::of(ctx);
         change(asked, input.names, |asked, names| {
@@ -81,7 +81,7 @@ impl Projections {
     async fn resume_projections(
         &self,
         ctx: &Context<'_>,
-        input: ProjectionsInput,
+        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
     ) -> Answer<ProjectionsPayload> {
         let asked = Asked::of(ctx);
         change(asked, input.names, |asked, names| {
@@ -94,7 +94,7 @@ impl Projections {
     async fn pause_rebuilds(
         &self,
         ctx: &Context<'_>,
-        input: ProjectionsInput,
+        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
     ) -> Answer<ProjectionsPayload> {
         let asked = Asked::of(ctx);
         change(asked, input.names, |asked, names| {
@@ -107,7 +107,7 @@ impl Projections {
     async fn resume_rebuilds(
         &self,
         ctx: &Context<'_>,
-        input: ProjectionsInput,
+        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
     ) -> Answer<ProjectionsPayload> {
         let asked = Asked::of(ctx);
         change(asked, input.names, |asked, names| {
@@ -121,7 +121,7 @@ impl Projections {
     async fn verify_projection(
         &self,
         ctx: &Context<'_>,
-        input: ProjectionInput,
+        #[graphql(desc = "What is asked for.")] input: ProjectionInput,
     ) -> Answer<VerifyProjectionPayload> {
         let asked = Asked::of(ctx);
         answer(async move {
@@ -132,7 +132,9 @@ impl Projections {
                     let report = Some(BuildReport::from(report));
                     return Ok(Some(VerifyProjectionPayload { report, user_errors: Vec::new() }));
                 }
-                Err(BuildError::Unknown(error)) => (ErrorCode::ProjectionUnknown, error.to_string()),
+                Err(BuildError::Unknown(error)) => {
+                    (ErrorCode::ProjectionUnknown, error.to_string())
+                }
                 Err(error @ BuildError::UnderWay(_)) => {
                     (ErrorCode::BuildUnderWay, error.to_string())
                 }

@@ -114,16 +114,16 @@ payload! {
 }
 
 #[derive(Default)]
-pub(super) struct Sales;
+pub(super) struct SalesMutation;
 
 #[Object]
-impl Sales {
+impl SalesMutation {
     /// Sets seats and pool places aside for a buyer until a time, all or nothing. Place an order
     /// for it and pay it before the hold expires. Needs the role ORGANIZER or BOX_OFFICE.
     async fn hold_seats(
         &self,
         ctx: &Context<'_>,
-        input: HoldSeatsInput,
+        #[graphql(desc = "What is asked for.")] input: HoldSeatsInput,
     ) -> Answer<HoldSeatsPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Sell, key, |ask| hold_seats(ask, input)).await
@@ -134,7 +134,7 @@ impl Sales {
     async fn extend_hold(
         &self,
         ctx: &Context<'_>,
-        input: ExtendHoldInput,
+        #[graphql(desc = "What is asked for.")] input: ExtendHoldInput,
     ) -> Answer<ExtendHoldPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Sell, key, |ask| async move {
@@ -151,7 +151,7 @@ impl Sales {
     async fn release_hold(
         &self,
         ctx: &Context<'_>,
-        input: ReleaseHoldInput,
+        #[graphql(desc = "What is asked for.")] input: ReleaseHoldInput,
     ) -> Answer<ReleaseHoldPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Sell, key, |ask| async move {

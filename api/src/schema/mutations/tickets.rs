@@ -6,8 +6,9 @@ use hakken_commands::{
     engine::Receipt,
 };
 use hakken_domain::{
-    Event, gate,
+    Event,
     envelope::StreamId,
+    gate,
     names::{ShowId, TicketId},
     ticket,
 };
@@ -77,9 +78,9 @@ payload! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "ticket::Direction")]
 pub enum Direction {
-    /// In.
+    /// Somebody wants to come in.
     Entry,
-    /// Out.
+    /// Somebody wants to go out.
     Exit,
 }
 
@@ -146,16 +147,16 @@ payload! {
 }
 
 #[derive(Default)]
-pub(super) struct Tickets;
+pub(super) struct TicketsMutation;
 
 #[Object]
-impl Tickets {
+impl TicketsMutation {
     /// Gives a ticket's code out (発券), where its show issues on request. Needs the role
     /// ORGANIZER or BOX_OFFICE.
     async fn issue_ticket(
         &self,
         ctx: &Context<'_>,
-        input: IssueTicketInput,
+        #[graphql(desc = "What is asked for.")] input: IssueTicketInput,
     ) -> Answer<IssueTicketPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Sell, key, |ask| async move {
@@ -174,7 +175,7 @@ impl Tickets {
     async fn reissue_ticket(
         &self,
         ctx: &Context<'_>,
-        input: ReissueTicketInput,
+        #[graphql(desc = "What is asked for.")] input: ReissueTicketInput,
     ) -> Answer<ReissueTicketPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Sell, key, |ask| async move {
@@ -194,7 +195,7 @@ impl Tickets {
     async fn scan_ticket(
         &self,
         ctx: &Context<'_>,
-        input: ScanTicketInput,
+        #[graphql(desc = "What is asked for.")] input: ScanTicketInput,
     ) -> Answer<ScanTicketPayload> {
         let key = input.idempotency_key.clone();
         carry_out(ctx, Right::Scan, key, |ask| scan(ask, input)).await

@@ -198,10 +198,7 @@ impl From<OrderView> for Order {
             refunded_minor: view.refund_requested_minor,
             payments: payments.collect(),
             cancelling: view.pending_cancellation.is_some(),
-            source: Source::View {
-                placed_at: view.placed_at,
-                reversed_minor: view.reversed_minor,
-            },
+            source: Source::View { placed_at: view.placed_at, reversed_minor: view.reversed_minor },
         }
     }
 }
@@ -491,6 +488,26 @@ pub struct Refund {
     pub reference: Option<String>,
 }
 
+impl From<orders::RefundStatus> for RefundStatus {
+    fn from(status: orders::RefundStatus) -> Self {
+        match status {
+            orders::RefundStatus::Requested => Self::Requested,
+            orders::RefundStatus::Settled => Self::Settled,
+            orders::RefundStatus::Failed => Self::Failed,
+        }
+    }
+}
+
+impl From<RefundStatus> for orders::RefundStatus {
+    fn from(status: RefundStatus) -> Self {
+        match status {
+            RefundStatus::Requested => Self::Requested,
+            RefundStatus::Settled => Self::Settled,
+            RefundStatus::Failed => Self::Failed,
+        }
+    }
+}
+
 impl From<RefundView> for Refund {
     fn from(view: RefundView) -> Self {
         Self {
@@ -498,11 +515,7 @@ impl From<RefundView> for Refund {
             payment: view.payment.to_string(),
             amount: Money::new(view.amount_minor, view.currency),
             cause: view.cause.into(),
-            status: match view.status {
-                orders::RefundStatus::Requested => RefundStatus::Requested,
-                orders::RefundStatus::Settled => RefundStatus::Settled,
-                orders::RefundStatus::Failed => RefundStatus::Failed,
-            },
+            status: view.status.into(),
             reference: view.reference.map(|reference| reference.to_string()),
         }
     }

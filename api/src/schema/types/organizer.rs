@@ -1,5 +1,6 @@
 use async_graphql::{Enum, ID, SimpleObject};
 use hakken_domain::{apikey, names::OrganizerId, organizer};
+use hakken_projections::models::catalogue::{ApiKeyView, OrganizerView};
 
 use crate::ids::GlobalId;
 
@@ -7,6 +8,7 @@ use crate::ids::GlobalId;
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Organizer {
     /// Its global id: `organizer_…`.
+    #[graphql(owned)]
     pub id: ID,
     /// What people call it.
     pub name: String,
@@ -55,6 +57,24 @@ impl Organizer {
     }
 }
 
+impl From<OrganizerView> for Organizer {
+    fn from(view: OrganizerView) -> Self {
+        let newest = view.code_keys.last().map(|key| key.code_key);
+        let code_keys = view.code_keys.iter().map(|key| CodeKey {
+            number: key.code_key,
+            state: if key.disabled {
+                CodeKeyState::Disabled
+            } else if Some(key.code_key) == newest {
+                CodeKeyState::Signing
+            } else {
+                CodeKeyState::VerifyOnly
+            },
+        });
+        let code_keys = code_keys.collect();
+        Self { id: view.organizer.global(), name: view.name.to_string(), code_keys }
+    }
+}
+
 /// What the holder of an API key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "hakken_domain::apikey::Role")]
@@ -77,6 +97,7 @@ pub enum Role {
 #[derive(Debug, Clone, SimpleObject)]
 pub struct ApiKey {
     /// Its global id: `key_…`. Events name it as their actor, as `key:` and the ULID.
+    #[graphql(owned)]
     pub id: ID,
     /// What people call it.
     pub label: String,
@@ -102,5 +123,17 @@ impl ApiKey {
             organizer_id: created.organizer.map(GlobalId::global),
             revoked: state.is_revoked(),
         })
+    }
+}
+
+impl From<ApiKeyView> for ApiKey {
+    fn from(view: ApiKeyView) -> Self {
+        Self {
+            id: view.api_key.global(),
+            label: view.label.to_string(),
+            role: view.role.into(),
+            organizer_id: view.organizer.map(GlobalId::global),
+            revoked: view.revoked,
+        }
     }
 }

@@ -4,7 +4,12 @@ use async_graphql::{Enum, SimpleObject};
 use hakken_commands::process::ProcessHandle;
 use hakken_projections as read;
 
-use crate::schema::scalars::{DateTime, PositionScalar};
+use hakken_projections::models::seat_availability::AsOf;
+
+use crate::{
+    faults::Fault,
+    schema::scalars::{DateTime, PositionScalar},
+};
 
 /// A read model, made from the events alone and served to queries.
 #[derive(Debug, Clone, SimpleObject)]
@@ -229,11 +234,22 @@ impl From<&ProcessHandle> for Process {
     }
 }
 
-/// The moment of an answer about the past.
+/// The moment of an answer about the past: a position or a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, async_graphql::InputObject)]
 pub struct AsOfInput {
     /// After the event at this position. Give this or `time`.
     pub position: Option<PositionScalar>,
     /// After everything that was recorded until then. Give this or `position`.
     pub time: Option<DateTime>,
+}
+
+impl AsOfInput {
+    /// Exactly one of the two.
+    pub(crate) fn read(self) -> Result<AsOf, Fault> {
+        match (self.position, self.time) {
+            (Some(position), None) => Ok(AsOf::Position(position.0)),
+            (None, Some(time)) => Ok(AsOf::Time(time.0)),
+            _ => Err(Fault::argument("asOf", "give a position or a time, one of them")),
+        }
+    }
 }

@@ -114,6 +114,8 @@ impl OrderFold {
                     payment.reversed_minor += reversed.amount_minor;
                 }
             }
+            // A debt that a chargeback left may be paid later: then it is confirmed already.
+            E::OrderPaid(_) if order.status != OrderStatus::Pending => {}
             E::OrderPaid(_) => order.status = OrderStatus::Paid,
             E::OrderConfirmed(_) => order.status = OrderStatus::Confirmed,
             E::OrderUnfulfilled(fact) => {
@@ -130,6 +132,9 @@ impl OrderFold {
             E::ItemsCancelled(fact) => {
                 for item in order.items.iter_mut().filter(|i| fact.items.contains(&i.item.item)) {
                     item.cancelled = true;
+                }
+                if order.items.iter().all(|item| item.cancelled) {
+                    order.status = OrderStatus::Cancelled;
                 }
                 end_cancellation(order, fact.cancellation, &fact.items);
             }

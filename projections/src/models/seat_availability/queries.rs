@@ -174,13 +174,15 @@ impl ReadModels {
         let mut after = 0;
         loop {
             let read = feed.read_stream(StreamId::inventory(show), after, EVENTS).await?;
-            let found = read.len();
+            let Some(last) = read.last().map(|event| event.version) else { break };
             events.extend(read.into_iter().take_while(|event| as_of.includes(event)));
-            let Some(last) = events.last() else { return Ok(None) };
-            if found < EVENTS || last.version < after + found as u64 {
+            if events.last().is_none_or(|event| event.version < last) {
                 break;
             }
-            after = last.version;
+            after = last;
+        }
+        if events.is_empty() {
+            return Ok(None);
         }
         let now = match as_of {
             AsOf::Time(time) => time,

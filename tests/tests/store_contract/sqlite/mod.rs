@@ -1,0 +1,61 @@
+//! What only a store on disk must do: keep, refuse, and notice.
+
+mod damage;
+mod failing;
+mod opening;
+
+use std::{fs, path::Path, sync::Arc};
+
+use hakken_adapters::{
+    data_dir::DataDir,
+    sqlite::{OpenOptions, SqliteStore},
+};
+use hakken_commands::store::{EventStore, StoreError};
+use hakken_domain::envelope::{Position, StoredEvent};
+use hakken_tests::stores::{append, at, stream, written};
+
+type Events = Vec<Arc<StoredEvent>>;
+
+/// An index whose runs are written after a few events.
+fn small_runs() -> OpenOptions {
+    OpenOptions { index_flush_events: 10, ..OpenOptions::default() }
+}
+
+async fn open(dir: &Path) -> SqliteStore {
+    SqliteStore::open_with(&DataDir::at(dir), &small_runs()).await.unwrap()
+}
+
+/// Appends batches of one to three events to streams from a number on.
+async fn fill(store: &SqliteStore, streams: std::ops::Range<u64>) -> Events {
+    let mut all = Vec::new();
+    for n in streams {
+        let data = (0..n % 3 + 1).map(|e| format!("event {e} of {n} {}", "x".repeat(150)));
+        let answer = store.append(vec![append(stream(n), 0, data)], at(0)).await.unwrap();
+        all.extend_from_slice(written(&answer[0]));
+    }
+    all
+}
+
+/// Everything, or the error that reading ran into.
+async fn read_everything(store: &SqliteStore) -> Result<Events, StoreError> {
+    let mut all: Events = Vec::new();
+    loop {
+        let after = all.last().map_or(Position(0), |event| event.position);
+        let page = EventStore::read_all(store, after, 100).await?;
+        if page.is_empty() {
+            return Ok(all);
+        }
+        all.extend(page);
+    }
+}
+
+/// Copies the files of a store, as a crash would leave them.
+fn copy(from: &Path, to: &Path, names: &[&str]) {
+    fs::create_dir_all(to).unwrap();
+    for name in names {
+        match fs::copy(from.join(name), to.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
+            _ => {}
+        }
+    }
+}
