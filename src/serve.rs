@@ -47,7 +47,7 @@ impl Server {
         let address = listener.local_addr()?;
         let node = Node::open(data, payments).await?;
         node.sign(&format!("which serves http://{address}"));
-        let router = axum::Router::new(); let _ = (ApiContext {
+        let router = hakken_api::router(ApiContext {
             write: node.write.clone(),
             models: node.read.clone(),
             feed: node.store.clone() as Arc<dyn EventFeed>,
