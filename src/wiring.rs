@@ -6,7 +6,7 @@ use hakken_adapters::{
     seating::{ImportOptions, parse, svg},
     system::random_bytes,
 };
-use hakken_api::ports::{
+use hakken_api::{
     SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark, SecretSource,
 };
 use hakken_domain::{names::SeatId, seatmap::SeatMap};
@@ -30,10 +30,9 @@ impl SeatMapReader for SeatMaps {
             pools: options.pools.clone(),
             focus: options.focus,
         };
-        let map = parse(text.as_bytes(), &import).map_err(|error| SeatMapProblem {
-            at: error.place().to_string(),
-            reason: error.to_string(),
-        })?;
+        // The reason begins with the place.
+        let map = parse(text.as_bytes(), &import)
+            .map_err(|error| SeatMapProblem { at: String::new(), reason: error.to_string() })?;
         Ok(match &options.name {
             Some(name) => SeatMap { name: name.clone(), ..map },
             None => map,

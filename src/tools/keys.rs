@@ -1,7 +1,7 @@
 //! `hakken keys`: API keys of a data directory whose server is stopped.
 
 use anyhow::{Result, bail};
-use hakken_api::auth::{NewKey, create_key};
+use hakken_api::{NewKey, create_key};
 use hakken_commands::engine::{Asker, Tenant};
 use hakken_domain::{
     State, apikey,
