@@ -5,3 +5,4 @@ mod graphql;
 mod process;
 mod scenarios;
 mod store_contract;
+mod tidy;
