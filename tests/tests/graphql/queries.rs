@@ -247,7 +247,7 @@ async fn sales_and_money_add_up() {
     assert_eq!(found, expected);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_position_that_is_not_there_yet_is_said_so_and_takes_nothing_along() {
     let (stage, tenant, _) = opened().await;
     let operator = stage.operator();
