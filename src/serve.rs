@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result};
 use axum::serve::ListenerExt;
 use hakken_api::{ApiContext, create_operator_key};
-use hakken_commands::engine::Health;
+use hakken_commands::{engine::Health, store::SideStore};
 use hakken_projections::feed::EventFeed;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -110,7 +110,7 @@ async fn told(mut stop: watch::Receiver<bool>) {
 
 /// Runs it.
 pub async fn run(options: cli::Serve) -> Result<ExitCode> {
-    let signal = Signals::new()?;
+    let mut signals = Signals::new()?;
     let data = &options.data.data;
     let server = Server::start(data, options.listen, options.payments).await?;
     report(&server).await?;
@@ -127,7 +127,7 @@ pub async fn run(options: cli::Serve) -> Result<ExitCode> {
     tracing::info!(%address, data = %data.display(), "serving");
     let mut health = server.node.write.engine().health();
     tokio::select! {
-        name = signal.any() => tracing::info!(signal = name, "stopping"),
+        name = signals.any() => tracing::info!(signal = name, "stopping"),
         _ = health.wait_for(|health| *health == Health::Failed) => {
             tracing::error!(
                 data = %data.display(),
@@ -148,10 +148,11 @@ async fn report(server: &Server) -> Result<()> {
     let node = &server.node;
     let head = node.head;
     for process in node.write.processes() {
-        let progress = process.progress();
-        tracing::info!(
-            process = process.name(), answered = %progress.done, head = %head, "process resumes"
-        );
+        let answered = node.store.load_checkpoint(process.name()).await?;
+        let behind = head.0.saturating_sub(answered.0);
+        if behind > 0 {
+            tracing::info!(process = process.name(), behind, "process resumes");
+        }
     }
     for status in node.read.status().await? {
         let behind = status.lag_positions;
@@ -196,7 +197,7 @@ impl Signals {
 
     /// Waits for the first of them, and says which.
     #[cfg(unix)]
-    pub async fn any(mut self) -> &'static str {
+    pub async fn any(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
@@ -205,7 +206,7 @@ impl Signals {
 
     /// Waits for Ctrl-C.
     #[cfg(not(unix))]
-    pub async fn any(self) -> &'static str {
+    pub async fn any(&mut self) -> &'static str {
         match tokio::signal::ctrl_c().await {
             Ok(()) => "Ctrl-C",
             // It cannot be heard: then nothing but the task manager ends the process.

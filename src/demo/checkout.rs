@@ -62,8 +62,7 @@ pub async fn buy(buyer: &mut Buyer, held: Held) -> Result<()> {
     if buyer.dice.percent(4) && !bought.is_empty() {
         let lost = buyer.dice.below(bought.len());
         reissue(buyer, &mut bought[lost].holder).await?;
-    }
-    if !buyer.crowd.is_calm() && buyer.dice.percent(6) && !bought.is_empty() {
+    } else if !buyer.crowd.is_calm() && buyer.dice.percent(6) && !bought.is_empty() {
         cancel(buyer, &basket, &held, &mut bought).await?;
     }
     let tickets = bought.into_iter().map(|bought| bought.holder);
