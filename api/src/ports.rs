@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hakken_commands::{WriteSide, desk::EngineSecret};
 use hakken_domain::{
-    names::{Category, Label},
+    names::{Category, SeatId},
     seatmap::{Point, Pool, SeatMap},
 };
 use hakken_projections::{ReadModels, feed::EventFeed};
@@ -39,8 +39,6 @@ pub trait SecretSource: Send + Sync + 'static {
 /// What an import adds to the text of a seat map.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeatMapOptions {
-    /// Another name than the one in the text.
-    pub name: Option<Label>,
     /// Which categories are wheelchair places, where the format cannot say so; the reader's own
     /// guess if absent.
     pub wheelchair_categories: Option<Vec<Category>>,
@@ -81,6 +79,6 @@ pub enum SeatMark {
 
 /// Draws seat maps.
 pub trait SeatMapPicture: Send + Sync + 'static {
-    /// An SVG document; `mark` says how each seat is shown, by its number in the map's order.
-    fn svg(&self, map: &SeatMap, mark: &dyn Fn(usize) -> SeatMark) -> String;
+    /// An SVG document; `mark` says how each seat is shown.
+    fn svg(&self, map: &SeatMap, mark: &dyn Fn(&SeatId) -> SeatMark) -> String;
 }

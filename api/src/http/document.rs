@@ -122,8 +122,7 @@ fn check_nesting(text: &str) -> Result<(), RequestError> {
 /// What follows a string, whose first quotation mark is behind us.
 fn behind_string(text: &[u8]) -> &[u8] {
     let (mut rest, block) = match text.strip_prefix(b"\"\"") {
-        Some(rest) if rest.first() == Some(&b'"') => (&rest[1..], true),
-        Some(rest) => return rest,
+        Some(rest) => (rest, true),
         None => (text, false),
     };
     loop {

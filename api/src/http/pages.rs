@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
-use hakken_domain::names::ShowId;
+use hakken_domain::names::{SeatId, ShowId};
 use hakken_projections::models::seat_availability::SeatStatus;
 
 use super::{App, ENDPOINT, fault, graphql, problem};
@@ -95,7 +95,7 @@ pub(super) async fn map(
         Err(error) => return fault(StatusCode::SERVICE_UNAVAILABLE, &error.into()),
     };
     let drawn = tokio::task::spawn_blocking(move || {
-        let mark = |at: usize| match found.seats.get(at) {
+        let mark = |seat: &SeatId| match found.seat(seat) {
             Some(SeatStatus::Free) => SeatMark::Free,
             Some(SeatStatus::Held) => SeatMark::Held,
             Some(SeatStatus::Sold) => SeatMark::Sold,

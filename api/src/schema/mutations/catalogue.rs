@@ -387,17 +387,21 @@ async fn seat_map(ask: &Ask<'_>, input: SeatMapInput) -> Result<seatmap::SeatMap
     };
     let categories = input.wheelchair_categories.as_deref();
     let options = SeatMapOptions {
-        name: ask.maybe("seatMap.name", input.name.as_deref())?,
         wheelchair_categories: categories
             .map(|names| ask.list("seatMap.wheelchairCategories", names))
             .transpose()?,
         pools: input.pools.iter().enumerate().map(pool).collect::<Result<_, Stop>>()?,
         focus: input.focus.map(|point| Point { x: point.x, y: point.y }),
     };
+    let name = ask.maybe("seatMap.name", input.name.as_deref())?;
     let reader = ask.asked.api.seat_maps.clone();
     let read = tokio::task::spawn_blocking(move || reader.read(&input.json, &options));
     let read = read.await.map_err(|error| crate::faults::Fault::Internal(error.to_string()))?;
-    read.map_err(|problem| {
+    let renamed = |map: seatmap::SeatMap| match name {
+        Some(name) => seatmap::SeatMap { name, ..map },
+        None => map,
+    };
+    read.map(renamed).map_err(|problem| {
         let message = if problem.at.is_empty() {
             format!("{}.", problem.reason)
         } else {
