@@ -12,8 +12,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::serve::ListenerExt;
-use hakken_api::{ApiContext, create_operator_key};
+use hakken_api::{ApiContext, NewKey, create_key, create_operator_key};
 use hakken_commands::{engine::Health, store::SideStore};
+use hakken_domain::{apikey::Role, names::ActorRef};
 use hakken_projections::feed::EventFeed;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -89,6 +90,14 @@ impl Server {
         }
         let (desk, secret) = (self.node.write.desk(), &self.node.secret);
         Ok(Some(create_operator_key(desk, secret, &SystemSecrets).await?))
+    }
+
+    /// Makes one more operator's key.
+    pub async fn operator_key(&self, label: &str) -> Result<String> {
+        let (desk, secret) = (self.node.write.desk(), &self.node.secret);
+        let actor = ActorRef::new("system:command-line")?;
+        let new = NewKey { label: label.parse()?, role: Role::Operator, organizer: None };
+        Ok(create_key(desk, secret, &SystemSecrets, actor, new).await?.0)
     }
 
     /// Takes no more requests, lets those in hand finish, makes all of it durable, and closes

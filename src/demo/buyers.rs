@@ -97,8 +97,8 @@ impl Crowd {
         }
     }
 
-    /// So many at once buy until all is sold.
-    pub async fn buy_everything(self: Arc<Self>, at_once: u16) -> Result<()> {
+    /// So many at once buy until all is sold. Gives how long that took.
+    pub async fn buy_everything(self: Arc<Self>, at_once: u16) -> Result<Duration> {
         let mut buyers = JoinSet::new();
         // They wait at the door, and then all come at the same moment.
         let door = Arc::new(Semaphore::new(0));
@@ -115,15 +115,17 @@ impl Crowd {
                 anyhow::Ok(())
             });
         }
+        let begun = Instant::now();
         door.add_permits(usize::from(at_once));
         while let Some(done) = buyers.join_next().await {
             done??;
         }
+        let took = begun.elapsed();
         let mut loose_ends = std::mem::take(&mut *self.loose_ends.lock().await);
         while let Some(done) = loose_ends.join_next().await {
             done??;
         }
-        Ok(())
+        Ok(took)
     }
 
     fn is_sold_out(&self) -> bool {

@@ -195,7 +195,7 @@ impl Counter {
                 continue;
             };
             let mut over = 0;
-            for leg in usize::from(places.legs.from())..usize::from(places.legs.to()) {
+            for leg in places.legs.indices() {
                 taken[leg] += wanted.count;
                 over = over.max(taken[leg].saturating_sub(*capacity).min(wanted.count));
             }
@@ -220,7 +220,7 @@ impl Counter {
         }
         for back in &places.pools {
             if let Some((_, taken)) = self.pools.get_mut(&(show, back.pool.clone())) {
-                for leg in usize::from(places.legs.from())..usize::from(places.legs.to()) {
+                for leg in places.legs.indices() {
                     taken[leg] = taken[leg].saturating_sub(back.count);
                 }
             }

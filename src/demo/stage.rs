@@ -11,7 +11,8 @@ use crate::client::Client;
 
 /// Most places that one buyer may hold and own at once.
 pub const BUYER_LIMIT: usize = 8;
-const GATES: [(&str, &str); 4] =
+/// Their names in idempotency keys, and for people.
+pub const GATES: [(&str, &str); 4] =
     [("north", "北口 North"), ("main", "正面 Main"), ("east", "東口 East"), ("box", "VIP")];
 
 /// Everything that the people of the demo share.
