@@ -1,12 +1,7 @@
 //! `hakken serve`: the API on an embedded store, from start to a clean end.
 
 use std::{
-    future::IntoFuture,
-    io::Write,
-    net::SocketAddr,
-    path::Path,
-    process::ExitCode,
-    sync::Arc,
+    future::IntoFuture, io::Write, net::SocketAddr, path::Path, process::ExitCode, sync::Arc,
     time::Duration,
 };
 

@@ -408,7 +408,8 @@ impl Buyer {
         };
         let hall = &self.crowd.stage.hall;
         let hold = &payload["hold"];
-        let seats = checkout::list(&hold["seats"]).filter_map(|seat| hall.by_name.get(seat.as_str()?));
+        let seats =
+            checkout::list(&hold["seats"]).filter_map(|seat| hall.by_name.get(seat.as_str()?));
         let pools = checkout::list(&hold["pools"]).filter_map(|places| {
             let number = hall.pools.iter().position(|pool| places["pool"] == *pool.name)?;
             Some((number, u32::try_from(places["count"].as_u64()?).ok()?))

@@ -148,12 +148,7 @@ async fn order(buyer: &mut Buyer, held: &Held) -> Result<Option<Basket>> {
 }
 
 /// Pays, and waits until the tickets are there or the money is on its way back.
-async fn pay(
-    buyer: &mut Buyer,
-    basket: &Basket,
-    amounts: &[u64],
-    partial: bool,
-) -> Result<Value> {
+async fn pay(buyer: &mut Buyer, basket: &Basket, amounts: &[u64], partial: bool) -> Result<Value> {
     let input = payment(buyer, basket, amounts, partial);
     for _ in 0..ATTEMPTS {
         match tell(buyer, Kind::Pay, PAY, input.clone()).await? {

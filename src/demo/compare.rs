@@ -1,7 +1,10 @@
 //! Compares what the events say with what the read models say over the API, and with what people
 //! were told.
 
-use std::{collections::BTreeMap, time::{Duration, Instant}};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -48,7 +51,11 @@ pub async fn differences(stage: &Stage, recount: &Recount, told: &Told) -> Resul
     found.same("held, by the sales read model", number(&data["sales"]["held"]), 0);
     let totals = &data["availability"]["totals"];
     found.same("sold, by the availability read model", number(&totals["sold"]), recount.sold);
-    found.same("free, by the availability read model", number(&totals["free"]), places - recount.sold.min(places));
+    found.same(
+        "free, by the availability read model",
+        number(&totals["free"]),
+        places - recount.sold.min(places),
+    );
     found.same("money in, by the read model", money("captured"), recount.captured_minor);
     found.same("money out, by the read model", money("refundSettled"), recount.refunded_minor);
     let used = count(&stage.auditor, TICKETS, &show, |_| "USED".to_owned()).await?;
@@ -76,8 +83,16 @@ pub async fn differences(stage: &Stage, recount: &Recount, told: &Told) -> Resul
     found.same("money in, as buyers were told", told.captured_minor, recount.captured_minor);
     found.same("money out, as buyers were told", told.refunded_minor, recount.refunded_minor);
     found.same("holds, as buyers were told", told.counted("holds granted"), recount.holds);
-    found.same("re-seated, as buyers were told", told.counted("late payments re-seated"), recount.reseated);
-    found.same("unfulfilled, as buyers were told", told.counted("late payments refunded"), recount.unfulfilled);
+    found.same(
+        "re-seated, as buyers were told",
+        told.counted("late payments re-seated"),
+        recount.reseated,
+    );
+    found.same(
+        "unfulfilled, as buyers were told",
+        told.counted("late payments refunded"),
+        recount.unfulfilled,
+    );
     found.same("void tickets, as buyers were told", told.void.len() as u64, recount.voided);
     found.same("reissued, as buyers were told", told.counted("tickets reissued"), recount.reissued);
     Ok(found.0)

@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 use anyhow::{Context, Result};
 use hakken_adapters::{data_dir::DataDir, sqlite::SqliteStore};
 use hakken_domain::{
-    Event, gate,
+    Event,
     envelope::{Position, StoredEvent},
+    gate,
     inventory::{self, Places},
     names::{HoldId, OrderId, OrganizerId, PoolId, RefundId, SeatId, ShowId, TicketId},
     order, ticket,

@@ -12,6 +12,7 @@ mod ledger;
 mod report;
 mod stage;
 mod story;
+mod watch;
 
 use std::{
     io::IsTerminal,
@@ -35,6 +36,7 @@ use self::{
     report::{Summary, Took, grouped, picture},
     stage::Stage,
     story::Story,
+    watch::Listener,
 };
 use crate::{
     cli::{self, PaymentsMode},
@@ -112,6 +114,8 @@ async fn play(
         begun.elapsed().as_secs_f64(),
         stage.hall.categories.len() * 2
     ));
+    let since = server.node.head;
+    let listener = Listener::begin(server.address, &stage.auditor_key, since.0).await?;
     let ledger = Arc::new(Ledger::default());
     let mut took = Took::default();
     let mut rebuilding = JoinSet::new();
@@ -130,11 +134,15 @@ async fn play(
     took.verify = seconds;
     took.all = begun.elapsed();
     let data = DataDir::at(data);
-    let mut recount = count::recount(&data, server.node.head, &stage.organizer).await?;
+    let mut recount = count::recount(&data, since, &stage.organizer).await?;
     let told = std::mem::take(&mut *ledger.told());
     let mut problems = std::mem::take(&mut recount.problems);
     problems.extend(told.problems.iter().cloned());
     problems.extend(compare::differences(&stage, &recount, &told).await?);
+    let heard = listener.conclude(recount.events).await?;
+    if heard != recount.events {
+        problems.push(format!("{heard} of {} events were heard over WebSocket", recount.events));
+    }
     if recount.oversold > 0 {
         problems.push(format!("{} places were sold twice", recount.oversold));
     }
@@ -153,6 +161,7 @@ async fn play(
         seed: options.seed,
         recount,
         told,
+        heard,
         rebuilt,
         verified,
         took,
@@ -178,7 +187,8 @@ async fn sell(
     .await?;
     let (sold, holds) = (grouped(ledger.sold()), grouped(ledger.holds()));
     let seconds = took.as_secs_f64();
-    story.done(&bar, &format!("sold out in {seconds:.2} s: {sold} places, {holds} holds asked for"));
+    story
+        .done(&bar, &format!("sold out in {seconds:.2} s: {sold} places, {holds} holds asked for"));
     Ok(took)
 }
 
@@ -196,7 +206,10 @@ async fn admit(
     let took = begun.elapsed();
     let scans = grouped(ledger.scanned());
     let seconds = took.as_secs_f64();
-    story.done(&bar, &format!("{scans} codes shown at {} gates in {seconds:.2} s", stage.gates.len()));
+    story.done(
+        &bar,
+        &format!("{scans} codes shown at {} gates in {seconds:.2} s", stage.gates.len()),
+    );
     gates.afterwards().await?;
     Ok(took)
 }

@@ -2,7 +2,9 @@
 
 use std::{fmt::Write as _, io::IsTerminal, time::Duration};
 
-use comfy_table::{Attribute, Cell, CellAlignment, Color, ContentArrangement, Table, presets};
+use comfy_table::{
+    Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width, presets,
+};
 use hakken_domain::money::Currency;
 use serde_json::{Map, Value, json};
 
@@ -15,6 +17,8 @@ use crate::tools::projections::Outcome;
 
 /// How wide the table is where nobody says so.
 const WIDTH: u16 = 100;
+/// How wide its first column is.
+const NAMES: u16 = 24;
 
 /// Everything that is told.
 pub struct Summary {
@@ -32,6 +36,8 @@ pub struct Summary {
     pub recount: Recount,
     /// What people were told.
     pub told: Told,
+    /// Events that an auditor heard over WebSocket while all of it happened.
+    pub heard: u64,
     /// Every read model, rebuilt while sales went on.
     pub rebuilt: Vec<Outcome>,
     /// The same, verified in the end.
@@ -103,7 +109,6 @@ impl Summary {
                 ((*name).to_owned(), latency)
             })
             .collect();
-        let Recount { .. } = &self.recount;
         let (recount, told) = (&self.recount, &self.told);
         json!({
             "ok": self.problems.is_empty(),
@@ -143,6 +148,7 @@ impl Summary {
                 "refunded_late": recount.unfulfilled,
             },
             "events": recount.events,
+            "events_heard": self.heard,
             "buyers": self.buyers,
             "seed": self.seed,
         })
@@ -150,53 +156,59 @@ impl Summary {
 
     /// A table for people.
     pub fn table(&self) -> String {
-        let mut rows = Rows(Table::new());
-        rows.0
-            .load_style(presets::UTF8_FULL_CONDENSED)
-            .set_content_arrangement(ContentArrangement::Dynamic);
-        if !std::io::stdout().is_terminal() {
-            rows.0.set_width(WIDTH);
-        }
-        self.happened(&mut rows);
-        self.money(&mut rows);
-        self.speed(&mut rows);
-        self.proof(&mut rows);
-        rows.0.to_string()
+        let mut page = Page(String::new());
+        self.happened(&mut page);
+        self.money(&mut page);
+        self.speed(&mut page);
+        self.proof(&mut page);
+        page.0
     }
 
-    fn happened(&self, rows: &mut Rows) {
+    fn happened(&self, page: &mut Page) {
         let (recount, told) = (&self.recount, &self.told);
-        rows.head("What happened");
+        let mut rows = Rows::new();
         let sold = format!("{} of {} places", grouped(recount.sold), grouped(self.places));
         rows.good("sold 販売", &sold, recount.sold == self.places);
         rows.good("sold twice", &grouped(recount.oversold), recount.oversold == 0);
         let requests = told.latency(Kind::Hold).answers;
         let refused: u64 = told.refusals.values().sum();
-        rows.row("holds 仮押さえ", &format!(
-            "{} asked for, {} granted, {} given back, {} expired, {} sent twice and made once",
-            grouped(requests),
-            grouped(recount.holds),
-            recount.released,
-            recount.expired,
-            told.counted("holds sent twice"),
-        ));
+        rows.row(
+            "holds 仮押さえ",
+            &format!(
+                "{} asked for, {} granted, {} given back, {} expired, {} sent twice and made once",
+                grouped(requests),
+                grouped(recount.holds),
+                recount.released,
+                recount.expired,
+                told.counted("holds sent twice"),
+            ),
+        );
         rows.row("refused", &format!("{}: {}", grouped(refused), listed(&told.refusals)));
-        rows.row("orders 注文", &format!(
-            "{} sold; {} paid in parts, {} with two cards",
-            grouped(self.orders_sold()),
-            told.counted("orders paid in parts"),
-            told.counted("orders paid with two cards"),
-        ));
-        rows.row("paid too late", &format!(
-            "{} re-seated, {} refunded by themselves",
-            recount.reseated, recount.unfulfilled
-        ));
-        rows.row("tickets 発券", &format!(
-            "{} issued and live, {} reissued, {} cancelled and sold again",
-            grouped(recount.issued),
-            recount.reissued,
-            recount.voided
-        ));
+        rows.row(
+            "orders 注文",
+            &format!(
+                "{} sold; {} paid in parts, {} with two cards",
+                grouped(self.orders_sold()),
+                told.counted("orders paid in parts"),
+                told.counted("orders paid with two cards"),
+            ),
+        );
+        rows.row(
+            "paid too late",
+            &format!(
+                "{} re-seated, {} refunded by themselves",
+                recount.reseated, recount.unfulfilled
+            ),
+        );
+        rows.row(
+            "tickets 発券",
+            &format!(
+                "{} issued and live, {} reissued, {} cancelled and sold again",
+                grouped(recount.issued),
+                recount.reissued,
+                recount.voided
+            ),
+        );
         rows.good(
             "admitted 入場",
             &format!("{} at {} gates", grouped(recount.admitted), super::stage::GATES.len()),
@@ -206,19 +218,21 @@ impl Summary {
             "refused entry",
             &format!("{}: {}", grouped(recount.refused), listed(&recount.refusals)),
         );
+        page.add("What happened", rows);
     }
 
-    fn money(&self, rows: &mut Rows) {
+    fn money(&self, page: &mut Page) {
         let yen = |minor| Currency::JPY.display(minor);
         let recount = &self.recount;
-        rows.head("Money");
+        let mut rows = Rows::new();
         rows.row("in", &yen(recount.captured_minor));
         rows.row("out", &yen(recount.refunded_minor));
         rows.row("kept", &yen(recount.captured_minor.saturating_sub(recount.refunded_minor)));
+        page.add("Money", rows);
     }
 
-    fn speed(&self, rows: &mut Rows) {
-        rows.head(&format!("How fast, with {} buyers and everything durable", self.buyers));
+    fn speed(&self, page: &mut Page) {
+        let mut rows = Rows::new();
         let [holds, orders, scans, rebuild, verify] = self.rates().map(|(_, rate)| rate);
         let latency = |kind| {
             let Latency { p50, p99, .. } = self.told.latency(kind);
@@ -229,15 +243,20 @@ impl Summary {
         rows.row("holds", &line(holds, Kind::Hold));
         rows.row("orders", &line(orders, Kind::Pay));
         rows.row("scans", &line(scans, Kind::Scan));
-        rows.row("rebuilding", &format!(
-            "{rebuild:>7.0}/s   events, all {} read models at once, while sales went on",
-            self.rebuilt.len()
-        ));
+        rows.row(
+            "rebuilding",
+            &format!(
+                "{rebuild:>7.0}/s   events, all {} read models at once, while sales went on",
+                self.rebuilt.len()
+            ),
+        );
         rows.row("verifying", &format!("{verify:>7.0}/s   events, in the end"));
+        let title = format!("How fast, with {} buyers at once and everything durable", self.buyers);
+        page.add(&title, rows);
     }
 
-    fn proof(&self, rows: &mut Rows) {
-        rows.head("Does it hold?");
+    fn proof(&self, page: &mut Page) {
+        let mut rows = Rows::new();
         let equal = |outcomes: &[Outcome]| {
             format!(
                 "{} of {} read models equal to what was served",
@@ -249,6 +268,11 @@ impl Summary {
         rows.good("rebuilt under load", &equal(&self.rebuilt), all(&self.rebuilt));
         rows.good("verified in the end", &equal(&self.verified), all(&self.verified));
         let events = grouped(self.recount.events);
+        rows.good(
+            "heard over WebSocket",
+            &format!("{} of {events} events, each once and in order", grouped(self.heard)),
+            self.heard == self.recount.events,
+        );
         let held = self.problems.is_empty();
         let words = if held {
             format!("{events} events counted again: seats, tickets, scans and money agree")
@@ -259,18 +283,43 @@ impl Summary {
         for problem in self.problems.iter().take(12) {
             rows.good("", problem, false);
         }
+        page.add("Does it hold?", rows);
     }
 }
 
 const KINDS: [(&str, Kind); 4] =
     [("hold", Kind::Hold), ("order", Kind::Order), ("pay", Kind::Pay), ("scan", Kind::Scan)];
 
+/// Tables one below the other, each with a title.
+struct Page(String);
+
+impl Page {
+    fn add(&mut self, title: &str, rows: Rows) {
+        let bold = if console_colours() { ("\x1b[1;36m", "\x1b[0m") } else { ("", "") };
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.0, "\n  {}{title}{}", bold.0, bold.1);
+        let _ = writeln!(self.0, "{}", rows.0);
+    }
+}
+
+/// Standard output shows colours.
+pub fn console_colours() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+}
+
 struct Rows(Table);
 
 impl Rows {
-    fn head(&mut self, text: &str) {
-        let cell = Cell::new(text).add_attribute(Attribute::Bold).fg(Color::Cyan);
-        self.0.add_row([cell, Cell::new("")]);
+    fn new() -> Self {
+        let mut table = Table::new();
+        table
+            .load_style(presets::UTF8_BORDERS_ONLY)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_constraints([ColumnConstraint::Absolute(Width::Fixed(NAMES))]);
+        if !console_colours() {
+            table.set_width(WIDTH);
+        }
+        Self(table)
     }
 
     fn row(&mut self, name: &str, text: &str) {
@@ -361,8 +410,10 @@ mod tests {
 
     #[test]
     fn numbers_are_grouped_as_people_read_them() {
-        assert_eq!(["0", "999", "1,000", "1,234,567"].map(ToOwned::to_owned),
-            [0, 999, 1_000, 1_234_567].map(grouped));
+        assert_eq!(
+            ["0", "999", "1,000", "1,234,567"].map(ToOwned::to_owned),
+            [0, 999, 1_000, 1_234_567].map(grouped)
+        );
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Stage {
     pub box_office: Client,
     /// Reads everything and changes nothing.
     pub auditor: Client,
+    /// The auditor's key.
+    pub auditor_key: String,
     /// Scan, by the name of their gate.
     pub gates: Vec<(&'static str, Client)>,
     /// The organizer's key, for whoever wants to look around afterwards.
@@ -77,6 +79,7 @@ impl Stage {
         Ok(Self {
             box_office: operator.with_key(&seller),
             auditor: operator.with_key(&auditor),
+            auditor_key: auditor,
             organizer_key,
             hall,
             organizer,
@@ -123,7 +126,8 @@ impl Setup<'_> {
             "name": hall.map.name.as_str(),
             "seatMap": { "json": hall.text },
         });
-        let done = owner.must(REGISTER_VENUE, input).await.context("the venue is not registered")?;
+        let done =
+            owner.must(REGISTER_VENUE, input).await.context("the venue is not registered")?;
         id_of(&done["venue"])
     }
 
@@ -150,7 +154,10 @@ impl Setup<'_> {
 
     async fn ticket_types(&self, owner: &Client, show: &str, hall: &Hall) -> Result<()> {
         for (at, category) in hall.categories.iter().enumerate() {
-            let kinds = [("adult", "一般 Adult", category.price), ("child", "子ども Child", category.price / 2)];
+            let kinds = [
+                ("adult", "一般 Adult", category.price),
+                ("child", "子ども Child", category.price / 2),
+            ];
             for (id, name, price) in kinds {
                 let input = json!({
                     "idempotencyKey": format!("{}-{id}-{at}", self.run),

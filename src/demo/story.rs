@@ -1,6 +1,6 @@
 //! What is seen while the demo runs.
 
-use std::{io::IsTerminal, time::Duration};
+use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -14,7 +14,7 @@ pub struct Story {
 impl Story {
     /// Colours and pictures can be seen.
     pub fn is_colourful(self) -> bool {
-        !self.quiet && std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+        !self.quiet && super::report::console_colours()
     }
 
     /// A line that stays.

@@ -103,13 +103,7 @@ async fn revoke(node: &Node, key: ApiKeyId) -> Result<()> {
     let Some(organizer) = organizer.await? else {
         bail!("there is no key {key}: `hakken keys list` shows those there are");
     };
-    let asker = Asker {
-        organizer,
-        actor: operator(),
-        key: None,
-        cause: None,
-        correlation: None,
-    };
+    let asker = Asker { organizer, actor: operator(), key: None, cause: None, correlation: None };
     let receipt = node.write.desk().ask(asker, key, apikey::Command::RevokeApiKey).await?;
     let word = if receipt.events.is_empty() { "was revoked before" } else { "is revoked" };
     print_line(&format!("{key} {word}"));
