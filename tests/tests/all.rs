@@ -4,3 +4,4 @@ mod engine;
 mod process;
 mod scenarios;
 mod store_contract;
+mod tidy;
