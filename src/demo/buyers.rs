@@ -21,8 +21,9 @@ use super::{
 };
 use crate::client::Refusal;
 
-/// Who finds nothing asks again after this.
-const PATIENCE: Duration = Duration::from_millis(60);
+/// Who finds nothing asks again after this, and then after twice as long.
+const PATIENCE: Duration = Duration::from_millis(50);
+const MOST_PATIENCE: Duration = Duration::from_millis(400);
 /// Parties of 1 to 6: how many of a hundred.
 const PARTIES: [usize; 6] = [16, 44, 12, 16, 6, 6];
 /// Above this share of sold places nobody changes their mind any more, so that the hall fills.
@@ -106,10 +107,14 @@ impl Crowd {
             let (crowd, door) = (self.clone(), door.clone());
             buyers.spawn(async move {
                 let _open = door.acquire().await?;
+                let mut pause = PATIENCE;
                 while !crowd.is_sold_out() {
                     let number = crowd.next.fetch_add(1, Ordering::Relaxed);
-                    if !Buyer::new(crowd.clone(), number).visit().await? {
-                        tokio::time::sleep(PATIENCE).await;
+                    if Buyer::new(crowd.clone(), number).visit().await? {
+                        pause = PATIENCE;
+                    } else {
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(MOST_PATIENCE);
                     }
                 }
                 anyhow::Ok(())

@@ -16,7 +16,7 @@ mod watch;
 
 use std::{
     io::IsTerminal,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     time::{Duration, Instant},
@@ -49,6 +49,8 @@ use crate::{
 const TICK: Duration = Duration::from_millis(100);
 /// The read models are rebuilt when this share of the places is sold.
 const REBUILD_PERCENT: u64 = 30;
+/// The picture of the hall as it was then, in the data directory.
+const PICTURE: &str = "hall.svg";
 /// What a shell gives for a process that was interrupted.
 const INTERRUPTED: u8 = 130;
 
@@ -79,7 +81,7 @@ pub async fn run(options: cli::Demo) -> Result<ExitCode> {
             let held = summary.problems.is_empty();
             tell(&stage, &summary, &options, story);
             if !options.exit && !options.json {
-                invite(&server, &stage);
+                invite(&server, &stage, &data.join(PICTURE));
                 signals.any().await;
             }
             Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -119,7 +121,7 @@ async fn play(
     let ledger = Arc::new(Ledger::default());
     let mut took = Took::default();
     let mut rebuilding = JoinSet::new();
-    rebuilding.spawn(rebuild_under_load(stage.clone(), ledger.clone()));
+    rebuilding.spawn(rebuild_under_load(stage.clone(), ledger.clone(), data.join(PICTURE)));
     took.sale = sell(&stage, &ledger, options, story).await?;
     let (rebuilt, seconds) = rebuilding.join_next().await.context("the rebuild is gone")???;
     took.rebuild = seconds;
@@ -226,14 +228,17 @@ async fn watched<T>(work: impl Future<Output = Result<T>>, mut look: impl FnMut(
     }
 }
 
-/// Rebuilds every read model while seats are being sold.
+/// Draws the hall and rebuilds every read model while seats are being sold.
 async fn rebuild_under_load(
     stage: Arc<Stage>,
     ledger: Arc<Ledger>,
+    file: PathBuf,
 ) -> Result<(Vec<Outcome>, Duration)> {
     while ledger.sold() * 100 < stage.hall.places() * REBUILD_PERCENT {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    let picture = stage.auditor.get(&format!("/shows/{}/map.svg", stage.show)).await?;
+    tokio::fs::write(&file, picture).await.context("the picture of the hall is not written")?;
     let begun = Instant::now();
     stage.operator.must(REBUILD, json!({})).await.context("the rebuild does not begin")?;
     let mut outcomes = Vec::new();
@@ -274,13 +279,14 @@ fn tell(stage: &Stage, summary: &Summary, options: &cli::Demo, story: Story) {
 }
 
 /// Stays up for whoever wants to look around.
-fn invite(server: &Server, stage: &Stage) {
+fn invite(server: &Server, stage: &Stage, picture: &Path) {
     let address = server.address;
     print_line(&format!(
         "\nLook around: GraphiQL is at http://{address}/graphiql\n\nPaste this into its headers:\n\n    \
-         {{ \"Authorization\": \"Bearer {}\" }}\n\nThe show is {}. Ctrl-C ends it{}.",
+         {{ \"Authorization\": \"Bearer {}\" }}\n\nThe show is {}. How the hall looked while it was sold: {}\n\nCtrl-C ends it{}.",
         stage.organizer_key,
         stage.show,
+        picture.display(),
         if std::io::stdin().is_terminal() { "" } else { " (or SIGTERM)" },
     ));
 }

@@ -15,10 +15,9 @@ use super::{
 };
 use crate::tools::projections::Outcome;
 
-/// How wide the table is where nobody says so.
-const WIDTH: u16 = 100;
-/// How wide its first column is.
+/// How wide the columns of the tables are.
 const NAMES: u16 = 24;
+const WORDS: u16 = 76;
 
 /// Everything that is told.
 pub struct Summary {
@@ -294,7 +293,9 @@ const KINDS: [(&str, Kind); 4] =
 struct Page(String);
 
 impl Page {
-    fn add(&mut self, title: &str, rows: Rows) {
+    fn add(&mut self, title: &str, mut rows: Rows) {
+        let fixed = |width| ColumnConstraint::Absolute(Width::Fixed(width));
+        rows.0.set_constraints([fixed(NAMES), fixed(WORDS)]);
         let bold = if console_colours() { ("\x1b[1;36m", "\x1b[0m") } else { ("", "") };
         // Writing to a string cannot fail.
         let _ = writeln!(self.0, "\n  {}{title}{}", bold.0, bold.1);
@@ -314,11 +315,7 @@ impl Rows {
         let mut table = Table::new();
         table
             .load_style(presets::UTF8_BORDERS_ONLY)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_constraints([ColumnConstraint::Absolute(Width::Fixed(NAMES))]);
-        if !console_colours() {
-            table.set_width(WIDTH);
-        }
+            .set_content_arrangement(ContentArrangement::Dynamic);
         Self(table)
     }
 
