@@ -3,5 +3,6 @@
 mod engine;
 mod process;
 mod scenarios;
+mod simulation;
 mod store_contract;
 mod tidy;
