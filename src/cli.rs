@@ -85,6 +85,16 @@ pub enum PaymentsMode {
     Simulated,
 }
 
+impl PaymentsMode {
+    /// As the API tells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::Simulated => "simulated",
+        }
+    }
+}
+
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {

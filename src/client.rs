@@ -1,10 +1,17 @@
 //! A small GraphQL client: what the demo's people and the tools that talk to a running server
 //! use.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use hakken_projections::BuildKind;
 use serde_json::{Value, json};
+
+use crate::tools::projections::Outcome;
+
+/// How often something that is down for a moment is asked again.
+const ATTEMPTS: u32 = 40;
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Talks to one server with one key.
 #[derive(Clone)]
@@ -14,11 +21,45 @@ pub struct Client {
     key: String,
 }
 
+/// An error of the server that is no refusal.
+#[derive(Debug)]
+pub struct Fault {
+    /// What programs switch on.
+    pub code: String,
+    message: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server says: {} ({})", self.message, self.code)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+/// A mutation was refused by the rules.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What programs switch on.
+    pub code: String,
+    /// The input field concerned.
+    pub field: Option<String>,
+    message: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "refused: {} ({})", self.message, self.code)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
 impl Client {
     /// For a server such as `http://127.0.0.1:8090`.
     pub fn new(server: &str, key: &str) -> Result<Self> {
         let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(60))
+            .connect_timeout(Duration::from_secs(10))
             .tcp_nodelay(true)
             .build()
             .context("the HTTP client cannot start")?;
@@ -36,14 +77,99 @@ impl Client {
         let body = json!({ "query": query, "variables": variables });
         let answer = self.http.post(&self.endpoint).bearer_auth(&self.key).json(&body).send();
         let answer = answer.await.with_context(|| format!("{} does not answer", self.endpoint))?;
-        let mut answer: Value = answer.json().await.context("the answer is no JSON")?;
+        let bytes = answer.bytes().await.context("the answer is cut off")?;
+        let mut answer: Value = serde_json::from_slice(&bytes)
+            .with_context(|| format!("{} is no Hakken server", self.endpoint))?;
         if let Some(error) = answer["errors"].get(0) {
-            bail!(
-                "{} ({})",
-                error["message"].as_str().unwrap_or("no message"),
-                error["extensions"]["code"].as_str().unwrap_or("no code")
-            );
+            let text = |value: &Value| value.as_str().unwrap_or("unknown").to_owned();
+            let (code, message) = (text(&error["extensions"]["code"]), text(&error["message"]));
+            return Err(Fault { code, message }.into());
         }
         Ok(answer["data"].take())
     }
+
+    /// Carries out a mutation whose one field has an idempotency key, so that it may be sent
+    /// again while the server is busy. Gives the payload, or why the rules refuse.
+    pub async fn tell(&self, query: &str, input: Value) -> Result<Result<Value, Refusal>> {
+        let variables = json!({ "input": input });
+        let mut attempt = 1;
+        let data = loop {
+            match self.ask(query, variables.clone()).await {
+                Ok(data) => break data,
+                Err(error) if attempt < ATTEMPTS && passes(&error) => attempt += 1,
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(PAUSE).await;
+        };
+        let Value::Object(fields) = data else { return Err(strange(&data)) };
+        let Some((_, payload)) = fields.into_iter().next() else {
+            return Err(anyhow::anyhow!("the answer is empty"));
+        };
+        let Some(error) = payload["userErrors"].get(0) else { return Ok(Ok(payload)) };
+        let text = |name: &str| error[name].as_str().map(ToOwned::to_owned);
+        Ok(Err(Refusal {
+            code: text("code").unwrap_or_default(),
+            field: text("field"),
+            message: text("message").unwrap_or_default(),
+        }))
+    }
+
+    /// The same, where a refusal is an error.
+    pub async fn must(&self, query: &str, input: Value) -> Result<Value> {
+        Ok(self.tell(query, input).await??)
+    }
+
+    /// Lets the server rebuild or verify a read model, and waits for it.
+    pub async fn build(&self, name: &str, kind: BuildKind) -> Result<Outcome> {
+        match kind {
+            BuildKind::Verify => {
+                let payload = self.must(VERIFY, json!({ "name": name })).await?;
+                Outcome::read(&payload["report"])
+            }
+            BuildKind::Rebuild => {
+                self.must(REBUILD, json!({ "names": [name] })).await?;
+                self.rebuilt(name).await
+            }
+        }
+    }
+
+    /// Waits until a rebuild is over.
+    pub async fn rebuilt(&self, name: &str) -> Result<Outcome> {
+        loop {
+            let data = self.ask(PROJECTIONS, json!({})).await?;
+            let all = data["projections"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let Some(projection) = all.iter().find(|each| each["name"] == name) else {
+                anyhow::bail!("the server has no read model {name:?}");
+            };
+            if projection["build"].is_null() {
+                if let Some(error) = projection["lastBuildError"].as_str() {
+                    anyhow::bail!("{name} was not rebuilt: {error}");
+                }
+                return Outcome::read(&projection["lastBuild"]);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
 }
+
+fn strange(data: &Value) -> anyhow::Error {
+    anyhow::anyhow!("the answer is not what was asked for: {data}")
+}
+
+/// The server will work again in a moment.
+fn passes(error: &anyhow::Error) -> bool {
+    let code = error.downcast_ref::<Fault>().map(|fault| fault.code.as_str());
+    matches!(code, Some("THROTTLED" | "CONTENDED" | "SERVICE_UNAVAILABLE" | "NOT_YET_VISIBLE"))
+}
+
+const VERIFY: &str = "mutation($input: ProjectionInput!) { verifyProjection(input: $input) {
+    report { projection equal position folded seconds firstDifference }
+    userErrors { code message field } } }";
+
+/// Starts rebuilds.
+pub const REBUILD: &str = "mutation($input: ProjectionsInput!) {
+    rebuildProjections(input: $input) { userErrors { code message field } } }";
+
+/// How the read models are.
+pub const PROJECTIONS: &str = "{ projections { name build { done total } lastBuildError
+    lastBuild { projection equal position folded seconds firstDifference } } }";

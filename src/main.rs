@@ -1,2 +1,73 @@
-//! Hakken.
-fn main() {}
+//! The `hakken` program: wires the adapters to the engine, serves it, shows it, and looks after
+//! its data.
+
+mod cli;
+mod client;
+mod demo;
+mod logging;
+mod node;
+mod serve;
+mod tools;
+mod wiring;
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use hakken_projections::BuildKind;
+
+use crate::cli::{Cli, Command, LogFormat};
+
+/// What still runs when the command has ended is waited for no longer than this.
+const LAST_CALL: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&anyhow::Error::new(error).context("no threads can be had")),
+    };
+    let outcome = runtime.block_on(run(cli.command));
+    runtime.shutdown_timeout(LAST_CALL);
+    outcome.unwrap_or_else(|error| failed(&error))
+}
+
+async fn run(command: Command) -> Result<ExitCode> {
+    let (format, level) = match &command {
+        Command::Serve(options) => (options.log, "info"),
+        _ => (LogFormat::Text, "warn"),
+    };
+    logging::start(format, level).context("RUST_LOG cannot be read")?;
+    let verdict = |good| if good { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    match command {
+        Command::Serve(options) => return serve::run(options).await,
+        Command::Demo(options) => return demo::run(options).await,
+        Command::Import(options) => tools::import::run(options).await?,
+        Command::Schema => tools::print_text(&hakken_api::sdl()),
+        Command::Keys(command) => tools::keys::run(command).await?,
+        Command::Events(options) => tools::events::run(options).await?,
+        Command::Replay(options) => tools::replay::run(options).await?,
+        Command::Rebuild(options) => {
+            tools::projections::run(options, BuildKind::Rebuild).await?;
+        }
+        Command::Verify(options) => {
+            return tools::projections::run(options, BuildKind::Verify).await.map(verdict);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what went wrong, in one line: each cause that the one before it does not tell already.
+fn failed(error: &anyhow::Error) -> ExitCode {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    eprintln!("hakken: {text}");
+    ExitCode::FAILURE
+}

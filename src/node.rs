@@ -1,13 +1,13 @@
 //! Everything of one process, wired together on a data directory.
 
-use std::{path::Path, sync::Arc};
+use std::{fs, path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
 use hakken_adapters::{
     data_dir::DataDir,
     payments::{ManualPayments, SimulatedGateway},
     rows::SqliteRows,
-    sqlite::SqliteStore,
+    sqlite::{OpenError, SqliteStore},
     system::{EngineSecret as StoredSecret, RandomIds, SystemClock},
 };
 use hakken_commands::{
@@ -17,6 +17,7 @@ use hakken_commands::{
     payments::Payments,
     store::{EventStore, SideStore},
 };
+use hakken_domain::envelope::Position;
 use hakken_projections::{ReadModels, feed::EventFeed};
 
 use crate::cli::PaymentsMode;
@@ -31,19 +32,23 @@ pub struct Node {
     pub store: Arc<SqliteStore>,
     /// The secret of this engine.
     pub secret: EngineSecret,
-    /// Nothing was ever recorded here.
-    pub is_new: bool,
+    /// The newest event that was found when it opened; 0 if nothing was ever recorded.
+    pub head: Position,
     rows: Arc<SqliteRows>,
+    dir: DataDir,
 }
 
 impl Node {
     /// Opens a data directory, makes it if it does not exist, and starts everything where it was.
     pub async fn open(data: &Path, payments: PaymentsMode) -> Result<Self> {
         let dir = DataDir::at(data);
-        dir.create().with_context(|| format!("{} cannot be made", data.display()))?;
-        let store = Arc::new(SqliteStore::open(&dir).await?);
+        let store = match SqliteStore::open(&dir).await {
+            Ok(store) => Arc::new(store),
+            Err(error @ OpenError::InUse { .. }) => return Err(in_use(&dir, error)),
+            Err(error) => return Err(error.into()),
+        };
         let secret = EngineSecret(Arc::new(*StoredSecret::open(&dir)?.as_bytes()));
-        let head = store.head().await?;
+        let head = EventFeed::head(store.as_ref()).await?;
         let clock = Arc::new(SystemClock);
         let ports = Ports {
             store: store.clone() as Arc<dyn EventStore>,
@@ -55,26 +60,53 @@ impl Node {
             PaymentsMode::Manual => Arc::new(ManualPayments),
             PaymentsMode::Simulated => Arc::new(SimulatedGateway::new()),
         };
+        let rows = Arc::new(SqliteRows::open(&dir.read_models).await?);
         let options = WriteOptions::default();
         let write = Arc::new(WriteSide::start(ports, payments, secret.clone(), options));
-        let rows = Arc::new(SqliteRows::open(&dir.read_models).await?);
         let feed = store.clone() as Arc<dyn EventFeed>;
         let read = ReadModels::start(feed, rows.clone(), clock).await?;
-        Ok(Self { write, read, store, secret, is_new: head.0 == 0, rows })
+        let node = Self { write, read, store, secret, head, rows, dir };
+        node.sign("which has no address");
+        Ok(node)
+    }
+
+    /// Says in the lock's file who has the directory, for those who find it locked.
+    pub fn sign(&self, address: &str) {
+        let text = format!("process {}, {address}\n", std::process::id());
+        if let Err(error) = fs::write(&self.dir.lock, text) {
+            tracing::debug!(%error, "the lock is not signed");
+        }
     }
 
     /// Drains what was accepted and closes every file.
     pub async fn close(self) {
-        self.write.stop().await;
-        self.read.shutdown().await;
-        self.rows.close().await;
-        match Arc::try_unwrap(self.store) {
+        let Self { write, read, store, rows, .. } = self;
+        write.stop().await;
+        read.shutdown().await;
+        drop((write, read));
+        rows.close().await;
+        match Arc::try_unwrap(store) {
             Ok(store) => {
                 if let Err(error) = store.close().await {
                     tracing::error!(%error, "the store did not close well");
                 }
             }
-            Err(_) => tracing::warn!("somebody still reads the store; it is left to the process's end"),
+            // A subscriber that has not hung up yet; all that was accepted is durable anyway.
+            Err(_) => tracing::debug!("somebody still reads the store"),
         }
     }
+}
+
+/// Another process has the directory: who, and what to do.
+fn in_use(dir: &DataDir, error: OpenError) -> anyhow::Error {
+    let holder = fs::read_to_string(&dir.lock).unwrap_or_default();
+    let holder = match holder.trim() {
+        "" => "another Hakken process".to_owned(),
+        holder => holder.to_owned(),
+    };
+    anyhow::Error::new(error).context(format!(
+        "{} is in use by {holder}. Ask that one: over GraphQL, or with --url where the command \
+         has it. Or stop it first",
+        dir.root.display()
+    ))
 }

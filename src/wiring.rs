@@ -1,12 +1,10 @@
 //! The API's ports, from the adapters.
 
-use std::collections::HashMap;
-
 use hakken_adapters::{
     seating::{ImportOptions, parse, svg},
     system::random_bytes,
 };
-use hakken_api::ports::{
+use hakken_api::{
     SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark, SecretSource,
 };
 use hakken_domain::{names::SeatId, seatmap::SeatMap};
@@ -30,14 +28,9 @@ impl SeatMapReader for SeatMaps {
             pools: options.pools.clone(),
             focus: options.focus,
         };
-        let map = parse(text.as_bytes(), &import).map_err(|error| SeatMapProblem {
-            at: error.place().to_string(),
-            reason: error.to_string(),
-        })?;
-        Ok(match &options.name {
-            Some(name) => SeatMap { name: name.clone(), ..map },
-            None => map,
-        })
+        // The reason begins with the place.
+        parse(text.as_bytes(), &import)
+            .map_err(|error| SeatMapProblem { at: String::new(), reason: error.to_string() })
     }
 }
 
@@ -45,10 +38,8 @@ impl SeatMapReader for SeatMaps {
 pub struct Pictures;
 
 impl SeatMapPicture for Pictures {
-    fn svg(&self, map: &SeatMap, mark: &dyn Fn(usize) -> SeatMark) -> String {
-        let numbers: HashMap<&SeatId, usize> =
-            map.seats().enumerate().map(|(number, seat)| (&seat.id, number)).collect();
-        svg::render(map, |seat| match mark(numbers[seat]) {
+    fn svg(&self, map: &SeatMap, mark: &dyn Fn(&SeatId) -> SeatMark) -> String {
+        svg::render(map, |seat| match mark(seat) {
             SeatMark::Free => svg::SeatColour::Free,
             SeatMark::Held => svg::SeatColour::Held,
             SeatMark::Sold => svg::SeatColour::Sold,

@@ -30,6 +30,10 @@ use hakken_domain::{
     time::Timestamp,
 };
 
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
 const ENTRY_BYTES: usize = 450;

@@ -52,11 +52,7 @@ fn wanted(event: &StoredEvent, options: &cli::Events) -> bool {
 }
 
 /// The position before the newest `tail` wanted events.
-async fn tail_start(
-    store: &dyn EventFeed,
-    options: &cli::Events,
-    tail: u64,
-) -> Result<Position> {
+async fn tail_start(store: &dyn EventFeed, options: &cli::Events, tail: u64) -> Result<Position> {
     let head = store.head().await?;
     let mut window = tail;
     loop {

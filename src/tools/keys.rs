@@ -1,7 +1,7 @@
 //! `hakken keys`: API keys of a data directory whose server is stopped.
 
 use anyhow::{Result, bail};
-use hakken_api::auth::{NewKey, create_key};
+use hakken_api::{NewKey, create_key};
 use hakken_commands::engine::{Asker, Tenant};
 use hakken_domain::{
     State, apikey,
@@ -103,13 +103,7 @@ async fn revoke(node: &Node, key: ApiKeyId) -> Result<()> {
     let Some(organizer) = organizer.await? else {
         bail!("there is no key {key}: `hakken keys list` shows those there are");
     };
-    let asker = Asker {
-        organizer,
-        actor: operator(),
-        key: None,
-        cause: None,
-        correlation: None,
-    };
+    let asker = Asker { organizer, actor: operator(), key: None, cause: None, correlation: None };
     let receipt = node.write.desk().ask(asker, key, apikey::Command::RevokeApiKey).await?;
     let word = if receipt.events.is_empty() { "was revoked before" } else { "is revoked" };
     print_line(&format!("{key} {word}"));

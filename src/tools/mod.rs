@@ -8,11 +8,16 @@ pub mod replay;
 
 use std::io::{self, Write};
 
-/// Writes a line to standard output. A reader that has gone away (`| head`) ends the program
-/// quietly, as it does for other tools.
+/// Writes a line to standard output.
 pub fn print_line(line: &str) {
-    let mut out = io::stdout().lock();
-    if let Err(error) = out.write_all(line.as_bytes()).and_then(|()| out.write_all(b"\n")) {
+    print_text(line);
+    print_text("\n");
+}
+
+/// Writes to standard output. A reader that has gone away (`| head`) ends the program quietly,
+/// as it does for other tools.
+pub fn print_text(text: &str) {
+    if let Err(error) = io::stdout().lock().write_all(text.as_bytes()) {
         if error.kind() == io::ErrorKind::BrokenPipe {
             std::process::exit(0);
         }

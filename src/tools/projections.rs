@@ -2,22 +2,49 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use hakken_projections::{ALL, BuildKind, BuildReport, ReadModels};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::print_line;
 use crate::{cli, client::Client, node::Node};
 
 /// How a read model came out of it.
-struct Outcome {
-    name: String,
-    equal: bool,
-    position: u64,
-    folded: u64,
-    seconds: f64,
-    first_difference: Option<String>,
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Which read model.
+    pub name: String,
+    /// What was served is what the events say.
+    pub equal: bool,
+    /// Where both were compared.
+    pub position: u64,
+    /// So many events were folded.
+    pub folded: u64,
+    /// So long it took.
+    pub seconds: f64,
+    /// In words.
+    pub first_difference: Option<String>,
+}
+
+impl Outcome {
+    /// From a report as the API gives it.
+    pub fn read(report: &Value) -> Result<Self> {
+        let name = report["projection"].as_str().context("the server gave no report")?;
+        Ok(Self {
+            name: name.to_owned(),
+            equal: report["equal"].as_bool().unwrap_or(false),
+            position: position(&report["position"]),
+            folded: report["folded"].as_u64().unwrap_or(0),
+            seconds: report["seconds"].as_f64().unwrap_or(0.0),
+            first_difference: report["firstDifference"].as_str().map(ToOwned::to_owned),
+        })
+    }
+}
+
+/// A position stands in JSON as a text or a number.
+fn position(value: &Value) -> u64 {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0)
 }
 
 impl From<BuildReport> for Outcome {

@@ -105,8 +105,8 @@ impl Desk {
         partial: bool,
     ) -> Result<(Receipt, Settled), CommandError> {
         let command = order::Command::CapturePayments { payments, currency, partial };
-        let receipt = self.ask(asker, order, command).await?;
-        let settled = self.settle(&receipt, |e| matches!(e, order::Event::OrderPaid(_))).await;
+        let mut receipt = self.ask(asker, order, command).await?;
+        let settled = self.settle(&mut receipt, |e| matches!(e, order::Event::OrderPaid(_))).await;
         Ok((receipt, settled))
     }
 
@@ -117,9 +117,9 @@ impl Desk {
         order: OrderId,
         command: order::Command,
     ) -> Result<(Receipt, Settled), CommandError> {
-        let receipt = self.ask(asker, order, command).await?;
+        let mut receipt = self.ask(asker, order, command).await?;
         let settled = self
-            .settle(&receipt, |event| {
+            .settle(&mut receipt, |event| {
                 matches!(
                     event,
                     order::Event::CancellationRequested(_) | order::Event::OrderCancelled(_)
@@ -129,10 +129,11 @@ impl Desk {
         Ok((receipt, settled))
     }
 
-    /// Waits (bounded) until the checkout has answered what the receipt set in motion.
-    pub async fn settle(
+    /// Waits (bounded) until the checkout has answered what the receipt set in motion. Then the
+    /// receipt's position covers the answer too.
+    async fn settle(
         &self,
-        receipt: &Receipt,
+        receipt: &mut Receipt,
         sets_in_motion: impl Fn(&order::Event) -> bool,
     ) -> Settled {
         let awaited: Option<Position> = receipt
@@ -147,6 +148,7 @@ impl Desk {
         match awaited {
             None => Settled::Nothing,
             Some(position) if self.checkout.wait_for(position, self.patience).await => {
+                receipt.position = receipt.position.max(self.engine.position());
                 Settled::Done
             }
             Some(_) => Settled::UnderWay,

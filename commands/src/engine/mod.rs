@@ -173,6 +173,8 @@ pub struct Counters {
     pub commit_micros: AtomicU64,
     /// Streams kept in memory.
     pub streams: AtomicUsize,
+    /// The newest position that the loop has made durable.
+    pub position: AtomicU64,
 }
 
 /// A handle to the write loop. Cheap to clone.
@@ -310,6 +312,12 @@ impl Engine {
     /// Counters since the start.
     pub fn counters(&self) -> &Counters {
         &self.inner.counters
+    }
+
+    /// The newest position that this loop has made durable: read models that have come this far
+    /// show everything that was answered until now.
+    pub fn position(&self) -> Position {
+        Position(self.inner.counters.position.load(Ordering::Acquire))
     }
 
     /// Whether the loop still works; tells when it changes.

@@ -67,6 +67,10 @@ pub(super) async fn run(
         expiry_actor: ActorRef::new("system:expiry").expect("a good name"),
         failed: false,
     };
+    match this.ports.store.head().await {
+        Ok(head) => drop(this.counters.position.fetch_max(head.0, Ordering::AcqRel)),
+        Err(error) => warn!(%error, "the store's head cannot be read yet"),
+    }
     let mut under_way: Option<UnderWay> = None;
     let mut stopping = false;
     let mut drained = Vec::new();
@@ -363,6 +367,7 @@ impl Loop {
     }
 
     fn durable(&mut self, stream: StreamId, position: Position) {
+        self.counters.position.fetch_max(position.0, Ordering::AcqRel);
         let entry = self.streams.peek_mut(&stream).expect("dirty streams are kept");
         entry.under_way = 0;
         entry.assumed = false;

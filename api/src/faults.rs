@@ -1,0 +1,153 @@
+//! What stands in top-level `errors`: who may not, and what is down. Refusals by the rules are
+//! data and stand in `userErrors`; their table is `refusals.rs`.
+//!
+//! | code | what happened | what the client does next |
+//! |---|---|---|
+//! | `UNAUTHENTICATED` | no key, or one that opens nothing | send `Authorization: Bearer hk_…` |
+//! | `FORBIDDEN` | the key's role may not | use a key of a role that is named |
+//! | `BAD_USER_INPUT` | an argument of a query is wrong | correct the named argument |
+//! | `THROTTLED` | too many commands wait | wait `retryAfterSeconds`, same idempotency key |
+//! | `CONTENDED` | others wrote the same thing in between | again at once, same idempotency key |
+//! | `SERVICE_UNAVAILABLE` | the store cannot be used | wait, again with the same idempotency key |
+//! | `NOT_YET_VISIBLE` | the read model is behind `atLeast` | ask again, or without `atLeast` |
+//! | `INTERNAL_SERVER_ERROR` | a bug | report it with the request id |
+
+use async_graphql::{Error, ErrorExtensions};
+use hakken_commands::engine::CommandError;
+use hakken_domain::{apikey::Role, envelope::Position};
+
+/// Why a field has no answer.
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    NoKey,
+    InvalidKey,
+    Forbidden { role: Role, holders: &'static [Role] },
+    OtherOrganizer,
+    BadArgument { argument: String, reason: String },
+    Busy,
+    Contended { attempts: u32 },
+    Unavailable,
+    ReadsUnavailable,
+    NotYetVisible { projection: &'static str, at: Position, wanted: Position },
+    Internal(String),
+}
+
+/// A role as the schema writes it.
+pub(crate) fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Organizer => "ORGANIZER",
+        Role::BoxOffice => "BOX_OFFICE",
+        Role::Gate => "GATE",
+        Role::Auditor => "AUDITOR",
+        Role::Operator => "OPERATOR",
+    }
+}
+
+impl Fault {
+    /// An argument that cannot be read.
+    pub(crate) fn argument(argument: impl Into<String>, reason: impl ToString) -> Self {
+        Self::BadArgument { argument: argument.into(), reason: reason.to_string() }
+    }
+
+    /// As `extensions.code` says it.
+    pub(crate) fn code(&self) -> &'static str {
+        match self {
+            Self::NoKey | Self::InvalidKey => "UNAUTHENTICATED",
+            Self::Forbidden { .. } | Self::OtherOrganizer => "FORBIDDEN",
+            Self::BadArgument { .. } => "BAD_USER_INPUT",
+            Self::Busy => "THROTTLED",
+            Self::Contended { .. } => "CONTENDED",
+            Self::Unavailable | Self::ReadsUnavailable => "SERVICE_UNAVAILABLE",
+            Self::NotYetVisible { .. } => "NOT_YET_VISIBLE",
+            Self::Internal(_) => "INTERNAL_SERVER_ERROR",
+        }
+    }
+
+    /// What happened, and what to do next.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::NoKey => "This needs an API key: send the header `Authorization: Bearer hk_…` \
+                            (over WebSocket, `authorization` in the payload of connection_init)."
+                .to_owned(),
+            Self::InvalidKey => "The API key opens nothing: it is mistyped, unknown or revoked. \
+                                 Ask whoever runs this engine for another one."
+                .to_owned(),
+            Self::Forbidden { role, holders } => {
+                let names: Vec<_> = holders.iter().copied().map(role_name).collect();
+                format!(
+                    "A key with the role {} may not do this; it takes one of: {}.",
+                    role_name(*role),
+                    names.join(", ")
+                )
+            }
+            Self::OtherOrganizer => {
+                "Only an operator names another organizer than the one of the key.".to_owned()
+            }
+            Self::BadArgument { argument, reason } => {
+                format!("The argument `{argument}` cannot be used: {reason}.")
+            }
+            Self::Busy => "Too many requests wait already. Nothing changed: try again in a \
+                           second, with the same idempotency key."
+                .to_owned(),
+            Self::Contended { attempts } => format!(
+                "Others changed the same thing {attempts} times in between. Nothing changed: try \
+                 again, with the same idempotency key."
+            ),
+            Self::Unavailable => "The store cannot be used just now, and it is not known whether \
+                                  this happened: try again with the same idempotency key, which \
+                                  makes that safe."
+                .to_owned(),
+            Self::ReadsUnavailable => {
+                "The read models cannot be used just now: try again in a moment.".to_owned()
+            }
+            Self::NotYetVisible { projection, at, wanted } => format!(
+                "The read model {projection} is at position {at} and did not reach {wanted} in \
+                 time: ask again."
+            ),
+            Self::Internal(_) => {
+                "Something went wrong that is not your fault: report it with the request id."
+                    .to_owned()
+            }
+        }
+    }
+
+    fn retry_after_seconds(&self) -> Option<u32> {
+        match self {
+            Self::Busy
+            | Self::Unavailable
+            | Self::ReadsUnavailable
+            | Self::NotYetVisible { .. } => Some(1),
+            Self::Contended { .. } => Some(0),
+            _ => None,
+        }
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        if let Fault::Internal(reason) = &fault {
+            tracing::error!(%reason, "a field could not be answered");
+        }
+        let code = fault.code();
+        let error = Error::new(fault.message());
+        error.extend_with(|_, extensions| {
+            extensions.set("code", code);
+            if let Fault::BadArgument { argument, .. } = &fault {
+                extensions.set("argument", argument.as_str());
+            }
+            if let Some(seconds) = fault.retry_after_seconds() {
+                extensions.set("retryAfterSeconds", seconds);
+            }
+        })
+    }
+}
+
+/// The commands' errors that are faults; refusals are not.
+pub(crate) fn infrastructure(error: &CommandError) -> Option<Fault> {
+    match error {
+        CommandError::Busy => Some(Fault::Busy),
+        CommandError::Contended { attempts } => Some(Fault::Contended { attempts: *attempts }),
+        CommandError::Unavailable => Some(Fault::Unavailable),
+        CommandError::Rejected(_) | CommandError::KeyReused | CommandError::NotYours => None,
+    }
+}

@@ -1,0 +1,330 @@
+//! GraphQL over HTTP, after the specification's second stage: only JSON bodies, queries alone over
+//! GET, one operation a request, and errors always as JSON with `extensions.code`.
+
+use async_graphql::{Request, Response, Value, Variables, parser::types::OperationType};
+use axum::{
+    body::{Body, Bytes, to_bytes},
+    extract::{
+        Query, State,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse, Response as HttpResponse},
+};
+use serde::{Deserialize, Serialize};
+use tracing::{Instrument, Span, info_span};
+
+use super::{
+    App,
+    document::{self, Document, RequestError},
+    pages, problem,
+    protocol::Media,
+    websocket,
+};
+use crate::{
+    auth::{self, Anybody, AuthError, Caller},
+    faults::Fault,
+    schema::context::IdempotencyHeader,
+};
+
+/// Most bytes of a body: a seat map of 100,000 seats fits.
+const MAX_BODY: usize = 8 << 20;
+
+/// A request as the specification has it.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Parameters {
+    pub(crate) query: Option<String>,
+    #[serde(rename = "operationName")]
+    pub(crate) operation: Option<String>,
+    pub(crate) variables: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Nothing is asked of them yet; they must be an object all the same.
+    #[serde(rename = "extensions")]
+    pub(crate) _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl Parameters {
+    /// Reads the JSON of a request.
+    pub(crate) fn from_json(body: &[u8]) -> Result<Self, RequestError> {
+        let bad = |message: String| RequestError { code: "BAD_REQUEST", message };
+        if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[') {
+            let message = "Batches are not accepted: send one operation a request.";
+            return Err(bad(message.to_owned()));
+        }
+        serde_json::from_slice(body)
+            .map_err(|error| bad(format!("The body is no GraphQL request: {error}.")))
+    }
+
+    /// Reads and measures the document.
+    pub(crate) fn document(&self) -> Result<Document, RequestError> {
+        let text = self.query.as_deref().filter(|text| !text.trim().is_empty());
+        let text = text.ok_or_else(|| RequestError {
+            code: "BAD_REQUEST",
+            message: "`query` is missing: the document to execute.".to_owned(),
+        })?;
+        document::read(text, self.operation.as_deref())
+    }
+
+    /// For the schema.
+    pub(crate) fn request(self, document: Document) -> Request {
+        let variables = serde_json::Value::Object(self.variables.unwrap_or_default());
+        let mut request =
+            Request::new(self.query.unwrap_or_default()).variables(Variables::from_json(variables));
+        request.set_parsed_query(document.parsed);
+        match self.operation {
+            Some(operation) => request.operation_name(operation),
+            None => request,
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct UrlParameters {
+    query: Option<String>,
+    #[serde(rename = "operationName")]
+    operation: Option<String>,
+    variables: Option<String>,
+    extensions: Option<String>,
+}
+
+impl UrlParameters {
+    fn read(self) -> Result<Parameters, RequestError> {
+        let object = |name: &str, text: Option<String>| match text.as_deref() {
+            None | Some("") => Ok(None),
+            Some(text) => serde_json::from_str(text).map_err(|error| RequestError {
+                code: "BAD_REQUEST",
+                message: format!("`{name}` is no JSON object: {error}."),
+            }),
+        };
+        Ok(Parameters {
+            query: self.query,
+            operation: self.operation.filter(|name| !name.is_empty()),
+            variables: object("variables", self.variables)?,
+            _extensions: object("extensions", self.extensions)?,
+        })
+    }
+}
+
+/// `GET /graphql`: a WebSocket, GraphiQL for people, or a query.
+pub(super) async fn get(
+    State(app): State<App>,
+    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    url: Result<Query<UrlParameters>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+) -> HttpResponse {
+    if let Ok(socket) = socket {
+        return websocket::accept(app, socket, &headers);
+    }
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let url = match url {
+        Ok(Query(url)) => url,
+        Err(error) => return bad_request(Media::Json, &error.body_text()),
+    };
+    if url.query.is_none() && accept.is_some_and(|accept| accept.contains("text/html")) {
+        return pages::explorer();
+    }
+    let Some(media) = Media::negotiate(accept) else { return not_acceptable() };
+    match url.read() {
+        Ok(parameters) => answer(app, &Method::GET, &headers, media, parameters).await,
+        Err(error) => refused(media, StatusCode::BAD_REQUEST, &error),
+    }
+}
+
+/// `POST /graphql`.
+pub(super) async fn post(State(app): State<App>, headers: HeaderMap, body: Body) -> HttpResponse {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    let Some(media) = Media::negotiate(accept) else { return not_acceptable() };
+    if !is_json(&headers) {
+        return problem(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "BAD_REQUEST",
+            "Send the request as JSON, with the header Content-Type: application/json.",
+        );
+    }
+    let body: Bytes = match to_bytes(body, MAX_BODY).await {
+        Ok(body) => body,
+        Err(_) => {
+            let message = format!("The body is cut off, or has more than {MAX_BODY} bytes.");
+            return problem(StatusCode::PAYLOAD_TOO_LARGE, "BAD_REQUEST", &message);
+        }
+    };
+    match Parameters::from_json(&body) {
+        Ok(parameters) => answer(app, &Method::POST, &headers, media, parameters).await,
+        Err(error) => refused(media, StatusCode::BAD_REQUEST, &error),
+    }
+}
+
+/// Any other method.
+pub(super) async fn not_allowed() -> HttpResponse {
+    let message = "Send GraphQL requests with POST, or queries with GET.";
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", message);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+    response
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let Some(kind) = kind else { return false };
+    let mut parts = kind.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
+    is_json
+        && parts.all(|part| {
+            let charset = part
+                .split_once('=')
+                .filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
+            charset.is_none_or(|(_, value)| {
+                value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            })
+        })
+}
+
+fn not_acceptable() -> HttpResponse {
+    problem(
+        StatusCode::NOT_ACCEPTABLE,
+        "BAD_REQUEST",
+        "Answers come as application/graphql-response+json or application/json: accept one of \
+         them.",
+    )
+}
+
+fn bad_request(media: Media, message: &str) -> HttpResponse {
+    let error = RequestError { code: "BAD_REQUEST", message: message.to_owned() };
+    refused(media, StatusCode::BAD_REQUEST, &error)
+}
+
+fn refused(media: Media, status: StatusCode, error: &RequestError) -> HttpResponse {
+    let mut response = problem(status, error.code, &error.message);
+    response.headers_mut().insert(header::CONTENT_TYPE, media.header());
+    response
+}
+
+async fn answer(
+    app: App,
+    method: &Method,
+    headers: &HeaderMap,
+    media: Media,
+    parameters: Parameters,
+) -> HttpResponse {
+    let document = match parameters.document() {
+        Ok(document) => document,
+        Err(error) if error.code == "BAD_REQUEST" => {
+            return refused(media, StatusCode::BAD_REQUEST, &error);
+        }
+        Err(error) => return refused(media, media.request_error(), &error),
+    };
+    if *method == Method::GET && document.kind != OperationType::Query {
+        let message = "Only queries may be sent with GET: send this one with POST.";
+        let error = RequestError { code: "BAD_REQUEST", message: message.to_owned() };
+        let mut response = refused(media, StatusCode::METHOD_NOT_ALLOWED, &error);
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    if document.kind == OperationType::Subscription {
+        let message = "Subscriptions are served over WebSocket, at the same path, with the \
+                       subprotocol graphql-transport-ws.";
+        let error = RequestError { code: "BAD_REQUEST", message: message.to_owned() };
+        return refused(media, StatusCode::BAD_REQUEST, &error);
+    }
+    let caller = match caller(&app, headers).await {
+        Ok(caller) => caller,
+        Err(response) => return with_media(response, media),
+    };
+    if caller.is_none() && !document.introspects {
+        return with_media(unauthenticated(&Fault::NoKey), media);
+    }
+    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
+    let idempotency = IdempotencyHeader(key.map(unquoted));
+    let span = span_of(document.kind_name(), caller.as_ref());
+    app.metrics.ran(document.kind_name());
+    let request = parameters.request(document).data(Anybody(caller)).data(idempotency);
+    let response = app.schema.execute(request).instrument(span).await;
+    finished(media, response)
+}
+
+/// The span of an operation: named by its kind, never by a name that a client chose.
+pub(super) fn span_of(kind: &'static str, caller: Option<&Caller>) -> Span {
+    let key = caller.map(|caller| caller.key.to_string());
+    let role = caller.map(|caller| crate::faults::role_name(caller.role));
+    match kind {
+        "mutation" => info_span!("mutation", key, role),
+        "subscription" => info_span!("subscription", key, role),
+        _ => info_span!("query", key, role),
+    }
+}
+
+/// The header of the draft is a quoted string; everybody sends it bare.
+fn unquoted(key: &str) -> String {
+    let inner = key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));
+    inner.unwrap_or(key).to_owned()
+}
+
+/// Whose key the request shows, if it shows one.
+pub(super) async fn caller(app: &App, headers: &HeaderMap) -> Result<Option<Caller>, HttpResponse> {
+    let Some(header) = headers.get(header::AUTHORIZATION) else { return Ok(None) };
+    let key = header.to_str().map_err(|_| AuthError::NotAKey).and_then(auth::bearer);
+    let checked = match key {
+        Ok(key) => auth::check(&app.api, &key).await,
+        Err(error) => Err(error),
+    };
+    match checked {
+        Ok(caller) => Ok(Some(caller)),
+        Err(AuthError::NotAKey | AuthError::NotValid) => Err(unauthenticated(&Fault::InvalidKey)),
+        Err(AuthError::Busy) => Err(super::fault(StatusCode::SERVICE_UNAVAILABLE, &Fault::Busy)),
+        Err(AuthError::Unavailable) => {
+            Err(super::fault(StatusCode::SERVICE_UNAVAILABLE, &Fault::ReadsUnavailable))
+        }
+    }
+}
+
+fn unauthenticated(fault: &Fault) -> HttpResponse {
+    let mut response = super::fault(StatusCode::UNAUTHORIZED, fault);
+    let scheme = HeaderValue::from_static("Bearer realm=\"hakken\"");
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    response
+}
+
+fn with_media(mut response: HttpResponse, media: Media) -> HttpResponse {
+    response.headers_mut().insert(header::CONTENT_TYPE, media.header());
+    response
+}
+
+/// What is sent of an answer: without `data` if nothing was executed.
+#[derive(Serialize)]
+pub(super) struct Answer<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [async_graphql::ServerError],
+}
+
+/// Gives every error its code. True if the request was executed.
+pub(super) fn coded(response: &mut Response) -> bool {
+    // Every field at the root is nullable: without data nothing was executed.
+    let executed = response.errors.is_empty() || response.data != Value::Null;
+    for error in &mut response.errors {
+        let extensions = error.extensions.get_or_insert_default();
+        if extensions.get("code").is_none() {
+            let at_a_field = !error.path.is_empty();
+            let code = if at_a_field { "BAD_USER_INPUT" } else { "GRAPHQL_VALIDATION_FAILED" };
+            extensions.set("code", code);
+        }
+    }
+    executed
+}
+
+impl<'a> Answer<'a> {
+    pub(super) fn of(response: &'a Response, executed: bool) -> Self {
+        Self { data: executed.then_some(&response.data), errors: &response.errors }
+    }
+}
+
+fn finished(media: Media, mut response: Response) -> HttpResponse {
+    let executed = coded(&mut response);
+    let status = if executed { StatusCode::OK } else { media.request_error() };
+    match serde_json::to_vec(&Answer::of(&response, executed)) {
+        Ok(body) => (status, [(header::CONTENT_TYPE, media.header())], body).into_response(),
+        Err(error) => {
+            let fault = Fault::Internal(error.to_string());
+            super::fault(StatusCode::INTERNAL_SERVER_ERROR, &fault)
+        }
+    }
+}

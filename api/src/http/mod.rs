@@ -1,0 +1,157 @@
+//! The routes: GraphQL over HTTP and WebSocket, GraphiQL, health and metrics. Every request has
+//! an id and a span, and is counted.
+
+mod document;
+mod graphql;
+mod health;
+mod pages;
+mod protocol;
+mod websocket;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use tracing::{Instrument, info, info_span};
+
+use crate::{
+    faults::Fault,
+    metrics::Metrics,
+    ports::ApiContext,
+    schema::{self, Schema},
+};
+
+/// The path of the endpoint, for HTTP and WebSocket alike.
+pub(crate) const ENDPOINT: &str = "/graphql";
+const REQUEST_ID: &str = "x-request-id";
+
+/// What every handler has at hand. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) api: ApiContext,
+    pub(crate) schema: Schema,
+    pub(crate) metrics: Arc<Metrics>,
+    ids: Arc<RequestIds>,
+}
+
+/// Numbers requests: the seed tells processes apart.
+struct RequestIds {
+    seed: u64,
+    next: AtomicU64,
+}
+
+impl RequestIds {
+    fn fresh(&self) -> String {
+        format!("{:016x}-{:x}", self.seed, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// The whole API as a router: `/graphql`, `/graphiql/…`, `/livez`, `/readyz`, `/metrics`. Serve it
+/// with `axum::serve`; it takes care of its own limits and errors.
+pub fn router(api: ApiContext) -> Router {
+    let metrics = Arc::new(Metrics::default());
+    let seed = api.write.engine().seed();
+    let app = App {
+        schema: schema::schema(api.clone(), metrics.clone()),
+        ids: Arc::new(RequestIds { seed, next: AtomicU64::new(1) }),
+        api,
+        metrics,
+    };
+    let endpoint = get(graphql::get).post(graphql::post).fallback(graphql::not_allowed);
+    Router::new()
+        .route(ENDPOINT, endpoint)
+        .route("/", get(pages::home))
+        .route("/graphiql", get(pages::graphiql))
+        .route("/graphiql/{*path}", get(pages::asset))
+        .route("/shows/{show}/map.svg", get(pages::map))
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(not_found)
+        .layer(from_fn_with_state(app.clone(), observed))
+        .with_state(app)
+}
+
+/// The route as metrics name it: never a text that a client chose.
+fn route_of(path: &str) -> &'static str {
+    match path {
+        ENDPOINT => ENDPOINT,
+        "/" => "/",
+        "/livez" => "/livez",
+        "/readyz" => "/readyz",
+        "/metrics" => "/metrics",
+        _ if path.starts_with("/graphiql") => "/graphiql",
+        _ if path.starts_with("/shows/") => "/shows/{show}/map.svg",
+        _ => "other",
+    }
+}
+
+/// Gives the request an id and a span, counts it, and writes one line about it.
+async fn observed(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let id = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .filter(|id| is_opaque(id))
+        .map_or_else(|| app.ids.fresh(), ToOwned::to_owned);
+    let route = route_of(request.uri().path());
+    let method = request.method().clone();
+    let span = info_span!("request", request_id = %id, %method, route);
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        request.headers_mut().insert(REQUEST_ID, value);
+    }
+    let begun = Instant::now();
+    let work = async {
+        let mut response = next.run(request).await;
+        let took = begun.elapsed();
+        let status = response.status().as_u16();
+        app.metrics.answered(route, status, took);
+        info!(status, micros = took.as_micros() as u64, "answered");
+        let headers = response.headers_mut();
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            headers.insert(REQUEST_ID, value);
+        }
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    };
+    work.instrument(span).await
+}
+
+/// Short, and nothing that could write a line of its own into a log.
+fn is_opaque(id: &str) -> bool {
+    (1..=64).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+}
+
+/// An error beside GraphQL, in the same form.
+fn problem(status: StatusCode, code: &str, message: &str) -> Response {
+    let body = serde_json::json!({
+        "errors": [{ "message": message, "extensions": { "code": code } }]
+    });
+    (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string())
+        .into_response()
+}
+
+fn fault(status: StatusCode, fault: &Fault) -> Response {
+    problem(status, fault.code(), &fault.message())
+}
+
+async fn not_found() -> Response {
+    problem(
+        StatusCode::NOT_FOUND,
+        "NOT_FOUND",
+        "There is nothing here. The API is at /graphql, its explorer at /graphiql.",
+    )
+}

@@ -1,0 +1,119 @@
+//! What people look at: GraphiQL, and pictures of seat maps.
+
+use axum::{
+    extract::{Path, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use hakken_domain::names::{SeatId, ShowId};
+use hakken_projections::models::seat_availability::SeatStatus;
+
+use super::{App, ENDPOINT, fault, graphql, problem};
+use crate::{auth::Right, faults::Fault, graphiql, ids::GlobalId, ports::SeatMark};
+
+/// What a newcomer finds in the editor.
+const FIRST_QUERY: &str = "\
+# Welcome to Hakken. Put your API key into the headers below:
+#   { \"Authorization\": \"Bearer hk_…\" }
+# and press the button to see who you are and what is on.
+
+query Welcome {
+  viewer {
+    label
+    role
+    organizer { id name }
+  }
+  shows(first: 10) {
+    edges {
+      node {
+        id
+        name
+        startsAt
+        venue { name }
+        ticketTypes { ticketType price { display } }
+        sales { open }
+      }
+    }
+  }
+}
+";
+
+/// `GET /`: to GraphiQL.
+pub(super) async fn home() -> Redirect {
+    Redirect::temporary("/graphiql")
+}
+
+/// `GET /graphiql`.
+pub(super) async fn graphiql() -> Response {
+    explorer()
+}
+
+/// The page.
+pub(super) fn explorer() -> Response {
+    let page = graphiql::page(ENDPOINT, ENDPOINT, FIRST_QUERY);
+    let policy = HeaderValue::from_static(graphiql::CONTENT_SECURITY_POLICY);
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    ([(header::CONTENT_TYPE, html), (header::CONTENT_SECURITY_POLICY, policy)], page)
+        .into_response()
+}
+
+/// `GET /graphiql/…`: the files that the page loads.
+pub(super) async fn asset(Path(path): Path<String>) -> Response {
+    match graphiql::asset(&path) {
+        Some((kind, bytes)) => {
+            let headers =
+                [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=3600")];
+            (headers, bytes).into_response()
+        }
+        None => problem(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such file."),
+    }
+}
+
+/// `GET /shows/{id}/map.svg`: the seat map of a show with what is free, for whoever may see it.
+pub(super) async fn map(
+    State(app): State<App>,
+    Path(show): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let not_found =
+        || problem(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no picture of such a show.");
+    let caller = match graphql::caller(&app, &headers).await {
+        Ok(Some(caller)) => caller,
+        Ok(None) => return fault(StatusCode::UNAUTHORIZED, &Fault::NoKey),
+        Err(response) => return response,
+    };
+    if let Err(forbidden) = caller.may(Right::SeeShows) {
+        return fault(StatusCode::FORBIDDEN, &forbidden);
+    }
+    let (Ok(show), Some(pictures)) = (ShowId::parse(&show), app.api.pictures.clone()) else {
+        return not_found();
+    };
+    let now = app.api.write.engine().clock().now();
+    let found = match app.api.models.availability(caller.organizer, show, None, now).await {
+        Ok(Some(found)) => found,
+        Ok(None) => return not_found(),
+        Err(error) => return fault(StatusCode::SERVICE_UNAVAILABLE, &error.into()),
+    };
+    let drawn = tokio::task::spawn_blocking(move || {
+        let mark = |seat: &SeatId| match found.seat(seat) {
+            Some(SeatStatus::Free) => SeatMark::Free,
+            Some(SeatStatus::Held) => SeatMark::Held,
+            Some(SeatStatus::Sold) => SeatMark::Sold,
+            Some(SeatStatus::Blocked | SeatStatus::Allotted) | None => SeatMark::Blocked,
+        };
+        pictures.svg(&found.map.seat_map, &mark)
+    });
+    match drawn.await {
+        Ok(svg) => {
+            let headers = [
+                (header::CONTENT_TYPE, "image/svg+xml; charset=utf-8"),
+                (header::CACHE_CONTROL, "private, no-cache"),
+            ];
+            (headers, svg).into_response()
+        }
+        Err(error) => {
+            let internal = Fault::Internal(error.to_string());
+            fault(StatusCode::INTERNAL_SERVER_ERROR, &internal)
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What every field has at hand: the parts of the API, and who asks.
+
+use std::sync::Arc;
+
+use async_graphql::Context;
+use hakken_projections::QueryError;
+
+use crate::{
+    auth::{Anybody, Caller, Right},
+    faults::Fault,
+    metrics::Metrics,
+    ports::ApiContext,
+};
+
+/// The value of a nullable field. One that fails is null and has its error beside the data; its
+/// parent stays.
+pub(crate) type Answer<T> = Option<async_graphql::Result<T>>;
+
+/// Makes the value of a field: null where there is nothing to see.
+pub(crate) async fn answer<T>(found: impl Future<Output = Result<Option<T>, Fault>>) -> Answer<T> {
+    match found.await {
+        Ok(found) => found.map(Ok),
+        Err(fault) => Some(Err(fault.into())),
+    }
+}
+
+/// The `Idempotency-Key` header of the request.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct IdempotencyHeader(pub(crate) Option<String>);
+
+/// What a field was asked by whom.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) api: &'a ApiContext,
+    pub(crate) metrics: &'a Metrics,
+    pub(crate) anybody: &'a Anybody,
+    pub(crate) idempotency: &'a IdempotencyHeader,
+}
+
+impl<'a> Asked<'a> {
+    /// Of a field's context. The data is there: the schema and the transport put it there.
+    pub(crate) fn of(ctx: &Context<'a>) -> Self {
+        Self {
+            api: ctx.data_unchecked::<ApiContext>(),
+            metrics: ctx.data_unchecked::<Arc<Metrics>>(),
+            anybody: ctx.data_unchecked::<Anybody>(),
+            idempotency: ctx.data_unchecked::<IdempotencyHeader>(),
+        }
+    }
+
+    /// The caller, if they have the right.
+    pub(crate) fn with(&self, right: Right) -> Result<&'a Caller, Fault> {
+        self.anybody.with(right)
+    }
+}
+
+impl From<QueryError> for Fault {
+    fn from(error: QueryError) -> Self {
+        match &error {
+            QueryError::BadCursor(_) => Self::argument("after", error),
+            QueryError::PageSize(_) => Self::argument("first", error),
+            QueryError::Rows(_) | QueryError::Feed(_) => {
+                tracing::warn!(%error, "a read model cannot be read");
+                Self::ReadsUnavailable
+            }
+            QueryError::Poisoned { .. } => Self::Internal(error.to_string()),
+        }
+    }
+}

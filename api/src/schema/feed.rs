@@ -1,0 +1,146 @@
+//! The recorded events, for those who may see them: in batches and live, without gap or
+//! repetition.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{Stream, StreamExt, stream};
+use hakken_domain::{
+    codec,
+    envelope::{Position, StoredEvent, StreamId},
+    names::OrganizerId,
+};
+use hakken_projections::feed::{EventFeed, FeedError};
+
+use super::types::Event;
+use crate::{faults::Fault, ports::ApiContext};
+
+/// Events that are read at once.
+const CHUNK: usize = 1_000;
+/// Most events that one request looks at, also when few of them are wanted.
+const MAX_LOOKED_AT: usize = 20_000;
+/// Most kinds in one filter.
+const MAX_KINDS: usize = 50;
+/// How long the live feed waits after a failure before it goes on where it was.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Refuses kinds that no event has.
+pub(crate) fn check_kinds(argument: &str, kinds: &[String]) -> Result<(), Fault> {
+    if kinds.len() > MAX_KINDS {
+        return Err(Fault::argument(argument, format!("at most {MAX_KINDS} kinds may be named")));
+    }
+    match kinds.iter().find(|kind| codec::known_kind(kind).is_none()) {
+        None => Ok(()),
+        Some(kind) => Err(Fault::argument(
+            argument,
+            format!("no event has the kind {kind:?}; kinds look like `ticket-issued`"),
+        )),
+    }
+}
+
+/// Which events somebody wants, and may see.
+#[derive(Debug, Clone)]
+pub(crate) struct Wanted {
+    sees: Option<OrganizerId>,
+    kinds: Vec<String>,
+    stream: Option<StreamId>,
+}
+
+impl Wanted {
+    pub(crate) fn new(
+        sees: Option<OrganizerId>,
+        kinds: Option<Vec<String>>,
+        stream: Option<String>,
+    ) -> Result<Self, Fault> {
+        let kinds = kinds.unwrap_or_default();
+        check_kinds("kinds", &kinds)?;
+        let stream = stream.map(|text| text.parse()).transpose();
+        Ok(Self { sees, kinds, stream: stream.map_err(|error| Fault::argument("stream", error))? })
+    }
+
+    /// Cheap checks first: what is not wanted is not decoded.
+    fn pick(&self, event: &StoredEvent) -> Option<Event> {
+        let of_kind = self.kinds.is_empty() || self.kinds.iter().any(|kind| *kind == event.kind);
+        if !of_kind || self.stream.is_some_and(|stream| stream != event.stream) {
+            return None;
+        }
+        if self.sees.is_some() && event.decoded().ok()?.meta.organizer != self.sees {
+            return None;
+        }
+        Event::from_stored(event)
+    }
+}
+
+fn unavailable(error: &FeedError) -> Fault {
+    tracing::warn!(%error, "the event feed cannot be read");
+    Fault::ReadsUnavailable
+}
+
+/// Wanted events after a position; how far was looked; and the newest position.
+pub(crate) async fn read(
+    api: &ApiContext,
+    wanted: &Wanted,
+    after: Position,
+    first: usize,
+) -> Result<(Vec<Event>, Position, Position), Fault> {
+    let head = api.feed.head().await.map_err(|error| unavailable(&error))?;
+    let mut events = Vec::new();
+    let (mut up_to, mut looked_at) = (after, 0);
+    while looked_at < MAX_LOOKED_AT {
+        let batch = api.feed.read_all(up_to, CHUNK).await.map_err(|error| unavailable(&error))?;
+        for event in &batch {
+            up_to = event.position;
+            events.extend(wanted.pick(event));
+            if events.len() == first {
+                return Ok((events, up_to, head.max(up_to)));
+            }
+        }
+        looked_at += batch.len();
+        if batch.is_empty() {
+            break;
+        }
+    }
+    Ok((events, up_to, head.max(up_to)))
+}
+
+/// Where the live feed is.
+struct Following {
+    feed: Arc<dyn EventFeed>,
+    wanted: Wanted,
+    at: Position,
+    live: Option<hakken_projections::feed::EventStream>,
+}
+
+/// Wanted events after a position, and then whatever happens, each once. A feed that fails is
+/// taken up again where it was.
+pub(crate) fn follow(
+    api: &ApiContext,
+    wanted: Wanted,
+    after: Position,
+) -> impl Stream<Item = Event> + use<> {
+    let following = Following { feed: api.feed.clone(), wanted, at: after, live: None };
+    stream::unfold(following, |mut following| async move {
+        loop {
+            let live = following.live.get_or_insert_with(|| following.feed.follow(following.at));
+            match live.next().await {
+                Some(Ok(batch)) => {
+                    if let Some(last) = batch.last() {
+                        following.at = last.position;
+                    }
+                    let picked: Vec<Event> =
+                        batch.iter().filter_map(|event| following.wanted.pick(event)).collect();
+                    if !picked.is_empty() {
+                        return Some((stream::iter(picked), following));
+                    }
+                }
+                failed => {
+                    if let Some(Err(error)) = failed {
+                        tracing::warn!(%error, "the live feed begins again where it was");
+                    }
+                    following.live = None;
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    })
+    .flatten()
+}

@@ -1,0 +1,181 @@
+//! What an operator does with the read models. These are no commands: nothing is recorded, and
+//! doing them twice changes nothing, so they take no idempotency key.
+
+use async_graphql::{Context, InputObject, Object, SimpleObject};
+use hakken_projections::{BuildError, UnknownProjection};
+
+use crate::{
+    auth::Right,
+    codes::{ErrorCode, UserError},
+    faults::Fault,
+    schema::{
+        context::{Answer, Asked, answer},
+        types::{BuildReport, Projection},
+    },
+};
+
+/// Which read models.
+#[derive(Debug, InputObject)]
+pub struct ProjectionsInput {
+    /// Their names; every one if absent.
+    names: Option<Vec<String>>,
+}
+
+/// Which read model.
+#[derive(Debug, InputObject)]
+pub struct ProjectionInput {
+    /// Its name.
+    name: String,
+}
+
+/// How the read models are doing afterwards.
+#[derive(SimpleObject)]
+pub struct ProjectionsPayload {
+    /// Those that were named.
+    projections: Vec<Projection>,
+    /// Why nothing happened; empty if it did.
+    user_errors: Vec<UserError>,
+}
+
+/// What a verification found.
+#[derive(SimpleObject)]
+pub struct VerifyProjectionPayload {
+    /// What it found; null if it could not be made.
+    report: Option<BuildReport>,
+    /// Why nothing happened; empty if it did.
+    user_errors: Vec<UserError>,
+}
+
+#[derive(Default)]
+pub(super) struct ProjectionsMutation;
+
+#[Object]
+impl ProjectionsMutation {
+    /// Starts to rebuild read models from the events, beside what they serve, and swaps them in
+    /// when they have caught up. Queries go on. `projections` shows how far they are; one that is
+    /// being rebuilt already goes on. Needs the role OPERATOR.
+    async fn rebuild_projections(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
+    ) -> Answer<ProjectionsPayload> {
+        let asked = Asked::of(ctx);
+        change(asked, input.names, |asked, names| asked.api.models.start_rebuild(names)).await
+    }
+
+    /// Halts read models. What they serve stays where it is. Needs the role OPERATOR.
+    async fn pause_projections(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
+    ) -> Answer<ProjectionsPayload> {
+        let asked = Asked::of(ctx);
+        change(asked, input.names, |asked, names| {
+            names.iter().try_for_each(|name| asked.api.models.pause(name))
+        })
+        .await
+    }
+
+    /// Lets read models go on; one that stopped at an event tries it again. Needs the role
+    /// OPERATOR.
+    async fn resume_projections(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
+    ) -> Answer<ProjectionsPayload> {
+        let asked = Asked::of(ctx);
+        change(asked, input.names, |asked, names| {
+            names.iter().try_for_each(|name| asked.api.models.resume(name))
+        })
+        .await
+    }
+
+    /// Halts the rebuild of read models where it is. Needs the role OPERATOR.
+    async fn pause_rebuilds(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
+    ) -> Answer<ProjectionsPayload> {
+        let asked = Asked::of(ctx);
+        change(asked, input.names, |asked, names| {
+            names.iter().try_for_each(|name| asked.api.models.pause_rebuild(name).map(|_| ()))
+        })
+        .await
+    }
+
+    /// Lets the rebuild of read models go on. Needs the role OPERATOR.
+    async fn resume_rebuilds(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
+    ) -> Answer<ProjectionsPayload> {
+        let asked = Asked::of(ctx);
+        change(asked, input.names, |asked, names| {
+            names.iter().try_for_each(|name| asked.api.models.resume_rebuild(name).map(|_| ()))
+        })
+        .await
+    }
+
+    /// Folds the events of a read model afresh and compares with what is served, down to the
+    /// first difference in words. Waits until that is done. Needs the role OPERATOR.
+    async fn verify_projection(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What is asked for.")] input: ProjectionInput,
+    ) -> Answer<VerifyProjectionPayload> {
+        let asked = Asked::of(ctx);
+        answer(async move {
+            asked.with(Right::Operate)?;
+            let outcome = asked.api.models.verify(&input.name).await;
+            let (code, message) = match outcome {
+                Ok(report) => {
+                    let report = Some(BuildReport::from(report));
+                    return Ok(Some(VerifyProjectionPayload { report, user_errors: Vec::new() }));
+                }
+                Err(BuildError::Unknown(error)) => {
+                    (ErrorCode::ProjectionUnknown, error.to_string())
+                }
+                Err(error @ BuildError::UnderWay(_)) => {
+                    (ErrorCode::BuildUnderWay, error.to_string())
+                }
+                Err(error @ BuildError::Poisoned { .. }) => {
+                    return Err(Fault::Internal(error.to_string()));
+                }
+                Err(BuildError::Interrupted(_) | BuildError::Closing) => {
+                    return Err(Fault::ReadsUnavailable);
+                }
+            };
+            let error = UserError { code, message, field: Some("name".to_owned()) };
+            Ok(Some(VerifyProjectionPayload { report: None, user_errors: vec![error] }))
+        })
+        .await
+    }
+}
+
+async fn change(
+    asked: Asked<'_>,
+    names: Option<Vec<String>>,
+    action: impl FnOnce(Asked<'_>, &[&str]) -> Result<(), UnknownProjection>,
+) -> Answer<ProjectionsPayload> {
+    answer(async move {
+        asked.with(Right::Operate)?;
+        let all = || hakken_projections::ALL.iter().map(|each| each.name.to_owned()).collect();
+        let names: Vec<String> = names.unwrap_or_else(all);
+        let texts: Vec<&str> = names.iter().map(String::as_str).collect();
+        if let Err(error) = action(asked, &texts) {
+            let field = names.iter().position(|name| *name == error.name);
+            let error = UserError {
+                code: ErrorCode::ProjectionUnknown,
+                message: error.to_string(),
+                field: field.map(|at| format!("names.{at}")),
+            };
+            let user_errors = vec![error];
+            return Ok(Some(ProjectionsPayload { projections: Vec::new(), user_errors }));
+        }
+        let status = asked.api.models.status().await.map_err(|_| Fault::ReadsUnavailable)?;
+        let named = status.into_iter().filter(|status| texts.contains(&status.name));
+        let projections = named.map(Projection::from).collect();
+        Ok(Some(ProjectionsPayload { projections, user_errors: Vec::new() }))
+    })
+    .await
+}

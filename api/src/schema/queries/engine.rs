@@ -1,0 +1,45 @@
+//! How the engine is doing.
+
+use async_graphql::{Context, Object};
+
+use crate::{
+    auth::Right,
+    faults::Fault,
+    schema::{
+        context::{Answer, Asked, answer},
+        types::{Process, Projection},
+    },
+};
+
+#[derive(Default)]
+pub(super) struct EngineQuery;
+
+#[Object]
+impl EngineQuery {
+    /// The read models: how far each is, what it is doing, and what is being rebuilt. Needs the
+    /// role OPERATOR, AUDITOR or ORGANIZER.
+    async fn projections(&self, ctx: &Context<'_>) -> Answer<Vec<Projection>> {
+        let asked = Asked::of(ctx);
+        answer(async move {
+            asked.with(Right::SeeEngine)?;
+            let status = asked.api.models.status().await.map_err(|error| {
+                tracing::warn!(%error, "the read models do not say how they are");
+                Fault::ReadsUnavailable
+            })?;
+            Ok(Some(status.into_iter().map(Projection::from).collect()))
+        })
+        .await
+    }
+
+    /// The processes that answer events with commands: the checkout, refunds. Needs the role
+    /// OPERATOR, AUDITOR or ORGANIZER.
+    async fn processes(&self, ctx: &Context<'_>) -> Answer<Vec<Process>> {
+        let asked = Asked::of(ctx);
+        answer(async move {
+            asked.with(Right::SeeEngine)?;
+            let processes = asked.api.write.processes();
+            Ok(Some(processes.iter().map(|process| Process::from(process.as_ref())).collect()))
+        })
+        .await
+    }
+}

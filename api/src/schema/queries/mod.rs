@@ -1,0 +1,26 @@
+//! What one may ask.
+
+mod audit;
+mod availability;
+mod catalogue;
+mod engine;
+mod node;
+mod sales;
+mod viewer;
+
+use async_graphql::MergedObject;
+
+pub(crate) use availability::legs_argument;
+
+/// What one may ask. Every field that is served by a read model takes `atLeast`: the position of
+/// a mutation that it is to see. It then waits up to 5 seconds, and else says NOT_YET_VISIBLE.
+#[derive(MergedObject, Default)]
+pub struct Query(
+    viewer::ViewerQuery,
+    node::NodeQuery,
+    catalogue::CatalogueQuery,
+    availability::AvailabilityQuery,
+    sales::SalesQuery,
+    audit::AuditQuery,
+    engine::EngineQuery,
+);

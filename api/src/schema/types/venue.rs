@@ -1,0 +1,220 @@
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Object, SimpleObject};
+use hakken_domain::{
+    State,
+    names::VenueId,
+    seatmap::{self, Point},
+    venue,
+};
+use hakken_projections::models::{catalogue::VenueView, seat_availability::ShowMap};
+
+use crate::{
+    auth::Right,
+    ids::GlobalId,
+    schema::{
+        context::{Answer, Asked, answer},
+        load,
+    },
+};
+
+/// A place with seats: a hall, a stadium, a train, an aircraft.
+#[derive(Debug, Clone)]
+pub struct Venue {
+    pub(crate) id: VenueId,
+    name: String,
+}
+
+impl Venue {
+    /// None if the venue was never registered.
+    pub(crate) fn from_state(id: VenueId, state: &venue::State) -> Option<Self> {
+        Some(Self { id, name: state.name()?.to_string() })
+    }
+}
+
+impl From<VenueView> for Venue {
+    fn from(view: VenueView) -> Self {
+        Self { id: view.venue, name: view.name.to_string() }
+    }
+}
+
+/// A place with seats: a hall, a stadium, a train, an aircraft.
+#[Object]
+impl Venue {
+    /// Its global id: `venue_…`.
+    pub async fn id(&self) -> ID {
+        self.id.global()
+    }
+
+    /// What people call it.
+    async fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its seats and pools as they are now. Shows that are on sale keep the map that they opened
+    /// with: see `seatMap` of the show.
+    async fn seat_map(&self, ctx: &Context<'_>) -> Answer<SeatMap> {
+        let (asked, id) = (Asked::of(ctx), self.id);
+        answer(async move {
+            let caller = asked.with(Right::SeeShows)?;
+            load::look(asked.api, caller.organizer, id, |state, _| match state {
+                State::Venue(venue) => Some(SeatMap::Venue(Arc::new(venue.seat_map()?.clone()))),
+                _ => None,
+            })
+            .await
+        })
+        .await
+    }
+}
+
+/// Sections with rows of seats, and pools, on a plane with a focal point.
+#[derive(Debug, Clone)]
+pub enum SeatMap {
+    /// As a venue has it now.
+    Venue(Arc<seatmap::SeatMap>),
+    /// As a show sells it.
+    Show(Arc<ShowMap>),
+}
+
+impl SeatMap {
+    fn map(&self) -> &seatmap::SeatMap {
+        match self {
+            Self::Venue(map) => map,
+            Self::Show(map) => &map.seat_map,
+        }
+    }
+}
+
+/// Sections with rows of seats, and pools, on a plane with a focal point.
+#[Object]
+impl SeatMap {
+    /// What people call it.
+    async fn name(&self) -> &str {
+        self.map().name.as_str()
+    }
+
+    /// Where people want to look: the stage, the centre circle. Best available is near it.
+    async fn focus(&self) -> MapPoint {
+        self.map().focus.into()
+    }
+
+    /// How many seats it has, wheelchair places included.
+    async fn seat_count(&self) -> usize {
+        self.map().seats().count()
+    }
+
+    /// How many unnumbered places its pools have together.
+    async fn pool_places(&self) -> u64 {
+        self.map().pools.iter().map(|pool| u64::from(pool.capacity)).sum()
+    }
+
+    /// Blocks of rows.
+    async fn sections(&self) -> Vec<Section> {
+        self.map().sections.iter().map(Section::from).collect()
+    }
+
+    /// Unnumbered capacity: standing places, free seating.
+    async fn pools(&self) -> Vec<Pool> {
+        self.map().pools.iter().map(Pool::from).collect()
+    }
+
+    /// The whole map in Hakken's own JSON form, which `registerVenue` takes.
+    async fn json(&self) -> async_graphql::Result<String> {
+        Ok(serde_json::to_string(self.map())?)
+    }
+}
+
+/// A point of the plane, in hundredths of the map's own unit; y grows downwards.
+#[derive(Debug, Clone, Copy, SimpleObject)]
+#[graphql(name = "Point")]
+pub struct MapPoint {
+    /// To the right.
+    pub x: i32,
+    /// Down.
+    pub y: i32,
+}
+
+impl From<Point> for MapPoint {
+    fn from(point: Point) -> Self {
+        Self { x: point.x, y: point.y }
+    }
+}
+
+/// A block of rows: stalls, balcony, coach 7.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct Section {
+    /// What people call it.
+    pub name: String,
+    /// From the front.
+    pub rows: Vec<Row>,
+}
+
+/// Seats side by side, in the order in which one sits next to the other.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct Row {
+    /// What people call it.
+    pub name: String,
+    /// From one end to the other.
+    pub seats: Vec<Seat>,
+}
+
+/// One seat of a seat map.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct Seat {
+    /// Its name, unique in the map: what holds and orders say.
+    pub name: String,
+    /// The number on the seat.
+    pub number: String,
+    /// Where it stands.
+    pub at: MapPoint,
+    /// Its price category.
+    pub category: String,
+    /// A wheelchair place, or one kept for accessibility: never given to a general request.
+    pub wheelchair: bool,
+    /// A gap lies between this seat and the next one of the row.
+    pub aisle_after: bool,
+}
+
+/// Unnumbered capacity of a seat map.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct Pool {
+    /// Its name, unique in the map: what holds and orders say.
+    pub name: String,
+    /// How many places it has.
+    pub capacity: u32,
+    /// Its price category.
+    pub category: String,
+}
+
+impl From<&seatmap::Section> for Section {
+    fn from(section: &seatmap::Section) -> Self {
+        let rows = section.rows.iter().map(|row| Row {
+            name: row.name.to_string(),
+            seats: row.seats.iter().map(Seat::from).collect(),
+        });
+        Self { name: section.name.to_string(), rows: rows.collect() }
+    }
+}
+
+impl From<&seatmap::Seat> for Seat {
+    fn from(seat: &seatmap::Seat) -> Self {
+        Self {
+            name: seat.id.to_string(),
+            number: seat.number.to_string(),
+            at: seat.at.into(),
+            category: seat.category.to_string(),
+            wheelchair: seat.wheelchair,
+            aisle_after: seat.aisle_after,
+        }
+    }
+}
+
+impl From<&seatmap::Pool> for Pool {
+    fn from(pool: &seatmap::Pool) -> Self {
+        Self {
+            name: pool.id.to_string(),
+            capacity: pool.capacity,
+            category: pool.category.to_string(),
+        }
+    }
+}

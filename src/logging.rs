@@ -1,0 +1,22 @@
+//! The log, on standard error. `RUST_LOG` says how much of it.
+
+use std::io::{self, IsTerminal};
+
+use anyhow::Result;
+use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt};
+
+use crate::cli::LogFormat;
+
+/// Begins to write it; `level` counts where `RUST_LOG` says nothing.
+pub fn start(format: LogFormat, level: &str) -> Result<()> {
+    let filter = match std::env::var("RUST_LOG") {
+        Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(wanted)?,
+        _ => EnvFilter::new(level),
+    };
+    let log = fmt().with_env_filter(filter).with_writer(io::stderr);
+    match format {
+        LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).finish().try_init()?,
+        LogFormat::Json => log.json().flatten_event(true).finish().try_init()?,
+    }
+    Ok(())
+}
