@@ -146,6 +146,10 @@ impl EventStore for FaultyStore {
         self.inner.head()
     }
 
+    fn is_sole_writer(&self) -> bool {
+        self.inner.is_sole_writer()
+    }
+
     fn follow(&self, after: Position) -> EventStream {
         let events = self.inner.follow(after);
         if self.read_fails() {
