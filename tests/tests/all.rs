@@ -4,5 +4,6 @@ mod engine;
 mod graphql;
 mod process;
 mod scenarios;
+mod simulation;
 mod store_contract;
 mod tidy;

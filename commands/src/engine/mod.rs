@@ -18,7 +18,7 @@ use std::{
 
 use hakken_domain::{
     Command, Rejection, State,
-    envelope::{Fingerprint, Position, StoredEvent, StreamId, Version},
+    envelope::{Fingerprint, Metadata, Position, StoredEvent, StreamId, Version},
     names::{ActorRef, CommandKey, EventId, OrganizerId},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -203,6 +203,9 @@ struct Pending {
     stream: StreamId,
     creates: bool,
     attempts: u32,
+    /// Its stream is read after it was asked, so that nothing can be missing that others wrote
+    /// before.
+    fresh: bool,
     key_hash: Option<KeyHash>,
     ask: Ask,
     place: Place,
@@ -357,11 +360,25 @@ impl Engine {
             return Err(CommandError::Busy);
         }
         let place = Place(counters.clone());
-        let pending = Pending { stream, creates, attempts: 0, key_hash, ask, place };
+        let pending = Pending { stream, creates, attempts: 0, fresh: false, key_hash, ask, place };
         self.inner
             .inbox
             .send(Work::Decide(Box::new(pending)))
             .map_err(|_| CommandError::Unavailable)
+    }
+}
+
+impl Asker {
+    fn metadata(&self) -> Metadata {
+        let (key, request) = self.key.clone().unzip();
+        Metadata {
+            organizer: self.organizer,
+            actor: self.actor.clone(),
+            key,
+            request,
+            cause: self.cause,
+            correlation: self.correlation,
+        }
     }
 }
 
