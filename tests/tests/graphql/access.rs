@@ -300,5 +300,9 @@ async fn nobody_but_an_operator_makes_operators() {
     assert_eq!(refused, ("ROLE_NEEDS_ORGANIZER".to_owned(), "role".to_owned()));
     let made = stage.operator().mutate("createApiKey", input, "secret").await;
     let other = stage.with_key(made["secret"].as_str().map(ToOwned::to_owned));
+    let id = other.ask("{ viewer { apiKeyId } }", json!({})).await["viewer"]["apiKeyId"].clone();
+    let input = json!({ "idempotencyKey": "r", "apiKey": id });
+    let refused = tenant.organizer.refusal("revokeApiKey", input).await;
+    assert_eq!(refused, ("API_KEY_UNKNOWN".to_owned(), "apiKey".to_owned()));
     assert_eq!(other.ask("{ viewer { role } }", json!({})).await["viewer"]["role"], "OPERATOR");
 }
