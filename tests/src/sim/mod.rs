@@ -63,8 +63,11 @@ pub struct Options {
     /// The negative control of the write loop: the store says that nobody else writes it.
     pub claims_sole_writer: bool,
     /// The negative control of the provider: what stands before the gateway.
-    pub payments: Option<fn(Arc<SimulatedGateway>) -> Arc<dyn Payments>>,
+    pub payments: Option<BeforeGateway>,
 }
+
+/// Puts somebody before the gateway.
+pub type BeforeGateway = fn(Arc<SimulatedGateway>) -> Arc<dyn Payments>;
 
 impl Options {
     /// Everything that may happen, happens.
@@ -206,7 +209,9 @@ impl Simulation {
                 self.happen().await?;
             }
             self.act().await?;
-            self.look().await?;
+            if self.nodes.iter().any(Node::is_broken) {
+                return Err("a write loop has ended by itself".to_owned());
+            }
             if step % self.options.rest_every == 0 || step == self.options.steps {
                 self.rest().await?;
             }
@@ -261,6 +266,7 @@ impl Simulation {
             }
             self.note(format!("node {node}: {} ({}): {word}", call.name, call.key));
         }
+        self.look().await?;
         for ((call, ..), answer) in calls.iter().zip(&answers) {
             self.actors.hear(call, answer)?;
         }
@@ -284,8 +290,9 @@ impl Simulation {
             }
             self.only_once(event, decoded.meta.key.as_ref())?;
         }
+        self.audit.read_on(&events)?;
         self.known.read_on(&events);
-        self.audit.read_on(&events)
+        Ok(())
     }
 
     /// The events of one command stand together: a key that brings something about later again

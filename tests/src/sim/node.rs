@@ -156,9 +156,14 @@ impl Node {
         self.dial().dead = true;
     }
 
-    /// Has it stopped writing?
+    /// Must it not write any more?
     pub(super) fn is_over(&self) -> bool {
-        self.dial().dead || *self.world.write.engine().health().borrow() != Health::Working
+        self.dial().dead
+    }
+
+    /// Has its write loop ended although nothing told it to?
+    pub(super) fn is_broken(&self) -> bool {
+        !self.is_over() && *self.world.write.engine().health().borrow() != Health::Working
     }
 }
 
