@@ -43,6 +43,7 @@ pub struct FaultyStore {
     inner: Arc<dyn EventStore>,
     plan: Mutex<Plan>,
     reads: Mutex<ReadPlan>,
+    claims_sole_writer: bool,
     appends: AtomicU64,
 }
 
@@ -56,6 +57,7 @@ impl FaultyStore {
             inner,
             plan: Mutex::new(Box::new(plan)),
             reads: Mutex::new(Box::new(|| false)),
+            claims_sole_writer: false,
             appends: AtomicU64::new(0),
         }
     }
@@ -65,6 +67,13 @@ impl FaultyStore {
     #[must_use]
     pub fn with_reads(mut self, plan: impl FnMut() -> bool + Send + 'static) -> Self {
         self.reads = Mutex::new(Box::new(plan));
+        self
+    }
+
+    /// Says that nobody else writes, whether that is so or not: a negative control.
+    #[must_use]
+    pub fn claiming_sole_writer(mut self) -> Self {
+        self.claims_sole_writer = true;
         self
     }
 
@@ -147,7 +156,7 @@ impl EventStore for FaultyStore {
     }
 
     fn is_sole_writer(&self) -> bool {
-        self.inner.is_sole_writer()
+        self.claims_sole_writer || self.inner.is_sole_writer()
     }
 
     fn follow(&self, after: Position) -> EventStream {

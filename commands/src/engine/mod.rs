@@ -269,7 +269,14 @@ impl Engine {
         let counters = Arc::new(Counters::default());
         let waiting = limits.waiting;
         let (clock, ids) = (ports.clock.clone(), ports.ids.clone());
-        tokio::spawn(run::run(ports, limits, work, counters.clone(), health_out));
+        let run = run::run(ports, limits, work, counters.clone(), health_out.clone());
+        let run = tokio::spawn(run);
+        tokio::spawn(async move {
+            // It never ends by a panic but for a bug: then, too, this process must not go on.
+            if run.await.is_err() {
+                health_out.send_replace(Health::Failed);
+            }
+        });
         Self { inner: Arc::new(Inner { inbox, counters, health, waiting, clock, ids }) }
     }
 

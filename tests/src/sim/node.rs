@@ -38,9 +38,9 @@ impl Weather {
     /// Nothing goes wrong.
     pub const CALM: Self = Self { fails: 0, lost: 0, slow: 0, fatal: 0, reads: 0 };
     /// Now and then something does.
-    pub const ROUGH: Self = Self { fails: 60, lost: 60, slow: 300, fatal: 4, reads: 40 };
+    pub const ROUGH: Self = Self { fails: 60, lost: 60, slow: 300, fatal: 6, reads: 40 };
     /// Nearly everything does.
-    pub const STORM: Self = Self { fails: 250, lost: 250, slow: 200, fatal: 12, reads: 250 };
+    pub const STORM: Self = Self { fails: 250, lost: 250, slow: 200, fatal: 20, reads: 250 };
 }
 
 /// What a node's store calls meet.
@@ -92,6 +92,7 @@ pub(super) struct Ground {
     pub(super) clock: Arc<ManualClock>,
     pub(super) gateway: Arc<SimulatedGateway>,
     pub(super) payments: Option<Arc<dyn Payments>>,
+    pub(super) claims_sole_writer: bool,
 }
 
 impl Ground {
@@ -125,6 +126,7 @@ impl Node {
         let (appends, reads) = (dial.clone(), dial.clone());
         let store = FaultyStore::new(ground.memory.clone(), move |_| lock(&appends).append())
             .with_reads(move || lock(&reads).read());
+        let store = if ground.claims_sole_writer { store.claiming_sole_writer() } else { store };
         let world = World::with(Setup {
             store: Some(Arc::new(store)),
             memory: ground.memory.clone(),
@@ -154,9 +156,14 @@ impl Node {
         self.dial().dead = true;
     }
 
-    /// Has it stopped writing?
+    /// Must it not write any more?
     pub(super) fn is_over(&self) -> bool {
-        self.dial().dead || *self.world.write.engine().health().borrow() != Health::Working
+        self.dial().dead
+    }
+
+    /// Has its write loop ended although nothing told it to?
+    pub(super) fn is_broken(&self) -> bool {
+        !self.is_over() && *self.world.write.engine().health().borrow() != Health::Working
     }
 }
 

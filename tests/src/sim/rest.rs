@@ -132,7 +132,7 @@ impl Simulation {
         if !self.known.requested.is_empty() {
             return Err(format!("refunds are asked for still: {:?}", self.known.requested));
         }
-        if self.options.payments.is_none() && moved != self.known.settled_minor {
+        if moved != self.known.settled_minor {
             let recorded = self.known.settled_minor;
             return Err(format!("the provider moved {moved}, the orders say {recorded}"));
         }

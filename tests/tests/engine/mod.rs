@@ -406,3 +406,16 @@ async fn another_process_finishes_what_it_has_not_seen_begin() {
     let status = first.order_state(order).await.status();
     assert_eq!(status, hakken_domain::order::OrderStatus::Confirmed);
 }
+
+#[tokio::test]
+async fn a_bug_that_ends_the_loop_is_told() {
+    let world = World::start();
+    let engine = world.write.engine();
+    let show = world.show("concert", hall(2, 10, 0), &[]).await;
+    let stream = StreamId::inventory(show);
+    let bug = engine.read(Tenant::Any, stream, |_, _| -> u64 { panic!("a bug, told to happen") });
+    assert_eq!(bug.await, Err(CommandError::Unavailable));
+    let mut health = engine.health();
+    health.wait_for(|health| *health == Health::Failed).await.unwrap();
+    assert_eq!(world.hold(show, "b", &["A1"], "k").await, Err(CommandError::Unavailable));
+}

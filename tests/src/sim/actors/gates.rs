@@ -28,7 +28,7 @@ impl Actors {
     pub(super) fn scan(&mut self, known: &Known) -> Option<Call> {
         let (ticket, show, mut code) = self.chance.pick(&self.codes)?.clone();
         let ticket = known.tickets.iter().find(|known| known.id == ticket)?;
-        let at = match self.chance.percent(6) {
+        let at = match self.chance.percent(15) {
             true => self.chance.pick(&known.shows)?.id,
             false => show,
         };
