@@ -265,7 +265,7 @@ async fn verify(stage: &Stage, story: Story) -> Result<(Vec<Outcome>, Duration)>
 
 fn tell(stage: &Stage, summary: &Summary, options: &cli::Demo, story: Story) {
     if options.json {
-        print_line(&summary.json().to_string());
+        print_line(&summary.json());
         return;
     }
     if story.is_colourful() {
