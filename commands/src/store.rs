@@ -152,6 +152,12 @@ pub trait EventStore: Send + Sync + 'static {
     /// The position of the newest event; 0 if there is none.
     fn head(&self) -> BoxFuture<'_, Result<Position, StoreError>>;
 
+    /// Nobody else can append while this store is open: what this process has decided is all there
+    /// is. Where others can, an answer that no append stands behind is checked against the store.
+    fn is_sole_writer(&self) -> bool {
+        false
+    }
+
     /// Everything after `after`, and then whatever is appended, as it becomes durable. A reader
     /// that is too slow for the live feed is fed from the store until it has caught up.
     fn follow(&self, after: Position) -> EventStream;

@@ -69,11 +69,17 @@ impl Audit {
     /// Reads all events; says the first thing that is wrong at any moment.
     pub fn read(events: &[Arc<StoredEvent>]) -> Result<Self, String> {
         let mut audit = Self::default();
+        audit.read_on(events)?;
+        Ok(audit)
+    }
+
+    /// Reads the events that come next.
+    pub fn read_on(&mut self, events: &[Arc<StoredEvent>]) -> Result<(), String> {
         for event in events {
             let at = event.position;
-            audit.event(event).map_err(|wrong| format!("at position {at}: {wrong}"))?;
+            self.event(event).map_err(|wrong| format!("at position {at}: {wrong}"))?;
         }
-        Ok(audit)
+        Ok(())
     }
 
     fn event(&mut self, stored: &StoredEvent) -> Result<(), String> {

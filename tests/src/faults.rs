@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::BoxFuture;
+use futures_util::{StreamExt, future::BoxFuture, stream};
 use hakken_commands::store::{
     Append, Appended, EventStore, EventStream, StoreError, StoreErrorKind,
 };
@@ -17,6 +17,7 @@ use hakken_domain::{
     envelope::{Position, StoredEvent, StreamId, Version},
     time::Timestamp,
 };
+use hakken_projections::feed::{self, EventFeed, FeedError};
 
 /// What happens to one append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +36,14 @@ pub enum Fault {
 
 type Plan = Box<dyn FnMut(u64) -> Fault + Send>;
 
+type ReadPlan = Box<dyn FnMut() -> bool + Send>;
+
 /// The store.
 pub struct FaultyStore {
     inner: Arc<dyn EventStore>,
     plan: Mutex<Plan>,
+    reads: Mutex<ReadPlan>,
+    claims_sole_writer: bool,
     appends: AtomicU64,
 }
 
@@ -48,7 +53,32 @@ impl FaultyStore {
         inner: Arc<dyn EventStore>,
         plan: impl FnMut(u64) -> Fault + Send + 'static,
     ) -> Self {
-        Self { inner, plan: Mutex::new(Box::new(plan)), appends: AtomicU64::new(0) }
+        Self {
+            inner,
+            plan: Mutex::new(Box::new(plan)),
+            reads: Mutex::new(Box::new(|| false)),
+            claims_sole_writer: false,
+            appends: AtomicU64::new(0),
+        }
+    }
+
+    /// `plan` is asked before each read whether it fails; a stream of events that fails does so
+    /// after its first batch.
+    #[must_use]
+    pub fn with_reads(mut self, plan: impl FnMut() -> bool + Send + 'static) -> Self {
+        self.reads = Mutex::new(Box::new(plan));
+        self
+    }
+
+    /// Says that nobody else writes, whether that is so or not: a negative control.
+    #[must_use]
+    pub fn claiming_sole_writer(mut self) -> Self {
+        self.claims_sole_writer = true;
+        self
+    }
+
+    fn read_fails(&self) -> bool {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner)()
     }
 
     /// Appends so far.
@@ -104,6 +134,9 @@ impl EventStore for FaultyStore {
         after: Version,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<StoredEvent>>, StoreError>> {
+        if self.read_fails() {
+            return Box::pin(async { Err(failed(StoreErrorKind::Unavailable)) });
+        }
         self.inner.read_stream(stream, after, limit)
     }
 
@@ -112,6 +145,9 @@ impl EventStore for FaultyStore {
         after: Position,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Arc<StoredEvent>>, StoreError>> {
+        if self.read_fails() {
+            return Box::pin(async { Err(failed(StoreErrorKind::Unavailable)) });
+        }
         self.inner.read_all(after, limit)
     }
 
@@ -119,7 +155,51 @@ impl EventStore for FaultyStore {
         self.inner.head()
     }
 
+    fn is_sole_writer(&self) -> bool {
+        self.claims_sole_writer || self.inner.is_sole_writer()
+    }
+
     fn follow(&self, after: Position) -> EventStream {
-        self.inner.follow(after)
+        let events = self.inner.follow(after);
+        if self.read_fails() {
+            let failure = stream::once(async { Err(failed(StoreErrorKind::Unavailable)) });
+            return Box::pin(events.take(1).chain(failure));
+        }
+        events
+    }
+}
+
+fn feed_error(error: StoreError) -> FeedError {
+    FeedError(Box::new(error))
+}
+
+/// The read side sees the same faults.
+impl EventFeed for FaultyStore {
+    fn read_all(
+        &self,
+        after: Position,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<StoredEvent>>, FeedError>> {
+        let events = EventStore::read_all(self, after, limit);
+        Box::pin(async { events.await.map_err(feed_error) })
+    }
+
+    fn read_stream(
+        &self,
+        stream: StreamId,
+        after: Version,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Arc<StoredEvent>>, FeedError>> {
+        let events = EventStore::read_stream(self, stream, after, limit);
+        Box::pin(async { events.await.map_err(feed_error) })
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<Position, FeedError>> {
+        let head = EventStore::head(self);
+        Box::pin(async { head.await.map_err(feed_error) })
+    }
+
+    fn follow(&self, after: Position) -> feed::EventStream {
+        Box::pin(EventStore::follow(self, after).map(|batch| batch.map_err(feed_error)))
     }
 }

@@ -3,5 +3,6 @@
 pub mod audit;
 pub mod faults;
 pub mod scenario;
+pub mod sim;
 pub mod stores;
 pub mod world;

@@ -18,6 +18,7 @@ use hakken_commands::{
     WriteOptions, WriteSide,
     desk::{Desk, EngineSecret, Line, PlaceOrder},
     engine::{Asker, CommandError, Limits, Ports, Receipt},
+    payments::Payments,
     store::{EventStore, SideStore},
 };
 use hakken_domain::{
@@ -52,6 +53,8 @@ pub struct Setup {
     pub clock: Arc<ManualClock>,
     /// Who moves money back.
     pub gateway: Arc<SimulatedGateway>,
+    /// Who is asked to move it; the gateway itself by default.
+    pub payments: Option<Arc<dyn Payments>>,
     /// Bounds of the loop.
     pub limits: Limits,
     /// Makes ids differ from those of another process on the same store.
@@ -65,6 +68,7 @@ impl Default for Setup {
             memory: Arc::new(MemoryStore::new()),
             clock: Arc::new(ManualClock::new(START)),
             gateway: Arc::new(SimulatedGateway::new()),
+            payments: None,
             limits: Limits::default(),
             seed: 1,
         }
@@ -160,7 +164,7 @@ impl World {
 
     /// With something unusual.
     pub fn with(setup: Setup) -> Self {
-        let Setup { store, memory, clock, gateway, limits, seed } = setup;
+        let Setup { store, memory, clock, gateway, payments, limits, seed } = setup;
         let ports = Ports {
             store: store.unwrap_or_else(|| memory.clone()),
             side: memory.clone() as Arc<dyn SideStore>,
@@ -169,7 +173,8 @@ impl World {
         };
         let secret = EngineSecret(Arc::new([7; 32]));
         let options = WriteOptions { limits, patience: Duration::from_secs(10) };
-        let write = WriteSide::start(ports, gateway.clone(), secret, options);
+        let payments = payments.unwrap_or_else(|| gateway.clone());
+        let write = WriteSide::start(ports, payments, secret, options);
         Self { write, memory, clock, gateway, keys: AtomicU64::new(0) }
     }
 

@@ -1,7 +1,9 @@
 //! Every test that needs more than one crate, in one binary.
 
 mod engine;
+mod graphql;
 mod process;
 mod scenarios;
+mod simulation;
 mod store_contract;
 mod tidy;

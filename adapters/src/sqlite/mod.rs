@@ -202,6 +202,11 @@ impl EventStore for SqliteStore {
         futures_util::future::ready(Ok(self.shared.live.head())).boxed()
     }
 
+    /// The files are locked for this process alone.
+    fn is_sole_writer(&self) -> bool {
+        true
+    }
+
     fn follow(&self, after: Position) -> EventStream {
         let log = self.shared.reads.log.clone();
         live::follow(&self.shared.live, after, move |after, limit| {

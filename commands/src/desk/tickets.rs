@@ -83,8 +83,19 @@ impl Desk {
     pub async fn scan(&self, asker: Asker, scan: ScanRequest) -> Result<Scanned, DeskError> {
         let organizer = asker.organizer.ok_or(DeskRejection::OrganizerMissing)?;
         let code = scan.code.trim();
-        let Some(content) = self.verified(organizer, code).await? else {
-            return self.refuse_code(asker, &scan, code).await;
+        let content = match self.read_code(organizer, code).await? {
+            None => return self.refuse_code(asker, &scan, code).await,
+            Some((content, true)) => content,
+            Some((content, false)) => {
+                // It may have been good when this very scan was first asked for.
+                return match self.engine.recall(content.ticket.into(), asker.clone()).await {
+                    Ok(Some(receipt)) => Ok(Scanned { receipt, ticket: Some(content.ticket) }),
+                    Ok(None) | Err(CommandError::NotYours) => {
+                        self.refuse_code(asker, &scan, code).await
+                    }
+                    Err(error) => Err(error.into()),
+                };
+            }
         };
         let command = ticket::Command::Scan {
             show: scan.show,
@@ -133,12 +144,12 @@ impl Desk {
         }
     }
 
-    /// What a code says, if the organizer signed it with a key that is not disabled.
-    async fn verified(
+    /// What a code says, if the organizer signed it, and whether its key is still good.
+    async fn read_code(
         &self,
         organizer: OrganizerId,
         code: &str,
-    ) -> Result<Option<code::CodeContent>, CommandError> {
+    ) -> Result<Option<(code::CodeContent, bool)>, CommandError> {
         let mut named = None;
         // Which key a code names is known only once it is read; its signature is not looked at
         // in this first pass.
@@ -154,8 +165,8 @@ impl Desk {
                 organizer.may_verify(code_key)
             })
             .await?;
-        let secret = |key| enabled.then(|| self.code_secret(organizer, key));
-        Ok(code::verify(code, secret).ok())
+        let content = code::verify(code, |key| Some(self.code_secret(organizer, key)));
+        Ok(content.ok().map(|content| (content, enabled)))
     }
 
     fn code_secret(&self, organizer: OrganizerId, code_key: u8) -> CodeSecret {

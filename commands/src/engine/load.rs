@@ -19,7 +19,15 @@ pub(super) struct Loaded {
 
 /// Reads a stream.
 pub(super) async fn load(ports: &Ports, stream: StreamId) -> Result<Loaded, StoreError> {
-    let mut loaded = from_snapshot(ports, stream).await;
+    read_on(ports, stream, from_snapshot(ports, stream).await).await
+}
+
+/// Reads what a stream has beyond what is known of it.
+pub(super) async fn read_on(
+    ports: &Ports,
+    stream: StreamId,
+    mut loaded: Loaded,
+) -> Result<Loaded, StoreError> {
     loop {
         let page = ports.store.read_stream(stream, loaded.facts.version, PAGE).await?;
         if page.is_empty() {

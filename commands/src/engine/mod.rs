@@ -18,7 +18,7 @@ use std::{
 
 use hakken_domain::{
     Command, Rejection, State,
-    envelope::{Fingerprint, Position, StoredEvent, StreamId, Version},
+    envelope::{Fingerprint, Metadata, Position, StoredEvent, StreamId, Version},
     names::{ActorRef, CommandKey, EventId, OrganizerId},
 };
 use tokio::sync::{mpsc, oneshot, watch};
@@ -203,6 +203,9 @@ struct Pending {
     stream: StreamId,
     creates: bool,
     attempts: u32,
+    /// Its stream is read after it was asked, so that nothing can be missing that others wrote
+    /// before.
+    fresh: bool,
     key_hash: Option<KeyHash>,
     ask: Ask,
     place: Place,
@@ -266,7 +269,14 @@ impl Engine {
         let counters = Arc::new(Counters::default());
         let waiting = limits.waiting;
         let (clock, ids) = (ports.clock.clone(), ports.ids.clone());
-        tokio::spawn(run::run(ports, limits, work, counters.clone(), health_out));
+        let run = run::run(ports, limits, work, counters.clone(), health_out.clone());
+        let run = tokio::spawn(run);
+        tokio::spawn(async move {
+            // It never ends by a panic but for a bug: then, too, this process must not go on.
+            if run.await.is_err() {
+                health_out.send_replace(Health::Failed);
+            }
+        });
         Self { inner: Arc::new(Inner { inbox, counters, health, waiting, clock, ids }) }
     }
 
@@ -357,11 +367,25 @@ impl Engine {
             return Err(CommandError::Busy);
         }
         let place = Place(counters.clone());
-        let pending = Pending { stream, creates, attempts: 0, key_hash, ask, place };
+        let pending = Pending { stream, creates, attempts: 0, fresh: false, key_hash, ask, place };
         self.inner
             .inbox
             .send(Work::Decide(Box::new(pending)))
             .map_err(|_| CommandError::Unavailable)
+    }
+}
+
+impl Asker {
+    fn metadata(&self) -> Metadata {
+        let (key, request) = self.key.clone().unzip();
+        Metadata {
+            organizer: self.organizer,
+            actor: self.actor.clone(),
+            key,
+            request,
+            cause: self.cause,
+            correlation: self.correlation,
+        }
     }
 }
 

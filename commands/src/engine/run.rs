@@ -18,7 +18,7 @@ use tokio::{
 use tracing::{error, warn};
 
 use super::{
-    Ask, Asker, CommandError, Counters, Health, Limits, Pending, Ports, Receipt, Tenant, Work,
+    Ask, CommandError, Counters, Health, Limits, Pending, Ports, Receipt, Tenant, Work,
     batch::{Answer, Batch, Item, position_of},
     entry::{Entry, Facts},
     load::{self, Loaded},
@@ -38,7 +38,20 @@ struct Loop {
     /// Snapshots that are being saved.
     saves: JoinSet<()>,
     expiry_actor: ActorRef,
+    sole_writer: bool,
     failed: bool,
+}
+
+/// What became of a question that was taken up.
+enum Taken {
+    /// Its answer is noted.
+    Noted,
+    /// Nothing but the assumption that the stream is empty stands behind its answer: the stream
+    /// must be read first.
+    Unfounded(Box<Pending>),
+    /// No append stands behind its answer, and others may have written the stream since it was
+    /// read: what they wrote must be read first.
+    Unproven(Box<Pending>),
 }
 
 /// A batch that is being made durable.
@@ -56,6 +69,7 @@ pub(super) async fn run(
     health: watch::Sender<Health>,
 ) {
     let mut this = Loop {
+        sole_writer: ports.store.is_sole_writer(),
         ports,
         limits,
         counters,
@@ -145,28 +159,40 @@ impl Loop {
                 self.cache_bytes += entry.weight;
                 entry
             } else {
-                self.begin_load(stream, Duration::ZERO);
-                Entry::loading()
+                return self.reload(stream, vec![pending], Duration::ZERO);
             };
             self.streams.put(stream, entry);
         }
         let entry = self.streams.get_mut(&stream).expect("it was put there");
-        match entry.facts.take() {
-            None => entry.waiting.push_back(pending),
-            Some(mut facts) => {
-                let assumed = entry.assumed;
-                match self.decide(pending, &mut facts, assumed, now) {
-                    None => {
-                        let entry = self.streams.get_mut(&stream).expect("nobody removed it");
-                        entry.facts = Some(facts);
-                    }
-                    Some(unfounded) => self.reload(stream, vec![unfounded], Duration::ZERO),
-                }
+        let Some(mut facts) = entry.facts.take() else {
+            return entry.waiting.push_back(pending);
+        };
+        let assumed = entry.assumed;
+        match self.decide(pending, &mut facts, assumed, now) {
+            Taken::Noted => {
+                let entry = self.streams.get_mut(&stream).expect("nobody removed it");
+                entry.facts = Some(facts);
             }
+            Taken::Unfounded(pending) => self.reload(stream, vec![pending], Duration::ZERO),
+            Taken::Unproven(pending) => self.read_on(stream, facts, pending),
         }
     }
 
+    /// Reads what others may have written of a stream that is in memory, and decides then.
+    fn read_on(&mut self, stream: StreamId, facts: Facts, mut pending: Box<Pending>) {
+        let entry = self.streams.get_mut(&stream).expect("it is being decided");
+        pending.fresh = true;
+        entry.waiting.push_back(pending);
+        let known = Loaded { facts, snapshot: entry.snapshot };
+        let ports = self.ports.clone();
+        self.loads
+            .push(Box::pin(async move { (stream, load::read_on(&ports, stream, known).await) }));
+    }
+
     fn begin_load(&mut self, stream: StreamId, delay: Duration) {
+        if let Some(entry) = self.streams.get_mut(&stream) {
+            entry.waiting.iter_mut().for_each(|pending| pending.fresh = true);
+        }
         let ports = self.ports.clone();
         self.loads.push(Box::pin(async move {
             if !delay.is_zero() {
@@ -176,27 +202,26 @@ impl Loop {
         }));
     }
 
-    /// Decides one question on the facts, which it evolves, and notes its answer. Gives the
-    /// question back if nothing but the assumption that the stream is empty stands behind the
-    /// answer: the stream must be read first.
+    /// Decides one question on the facts, which it evolves, and notes its answer, if enough stands
+    /// behind it.
     fn decide(
         &mut self,
         mut pending: Box<Pending>,
         facts: &mut Facts,
         assumed: bool,
         now: Timestamp,
-    ) -> Option<Box<Pending>> {
+    ) -> Taken {
         pending.attempts += 1;
         let stream = pending.stream;
         if let (Tenant::Of(asking), Some(owner)) = (pending.ask.tenant(), facts.owner)
             && asking != owner
         {
             pending.ask.fail(CommandError::NotYours);
-            return None;
+            return Taken::Noted;
         }
         if let Some(answer) = remembered(&pending, facts) {
             self.note(Item { pending, answer });
-            return None;
+            return Taken::Noted;
         }
         let answer = match &mut pending.ask {
             Ask::Recall { .. } => Answer::NothingRecalled,
@@ -212,7 +237,7 @@ impl Loop {
                     Err(rejection) => Answer::Rejected(rejection),
                     Ok(Outcome::AlreadyHappened) => Answer::AlreadyHappened,
                     Ok(Outcome::Happened(events)) => {
-                        let meta = metadata(asker);
+                        let meta = asker.metadata();
                         Answer::Happened(Self::happen(
                             &mut self.open,
                             &self.ports,
@@ -227,10 +252,24 @@ impl Loop {
             }
         };
         if assumed && facts.version == 0 {
-            return Some(pending);
+            return Taken::Unfounded(pending);
         }
-        self.note(Item { pending, answer });
-        None
+        let item = Item { pending, answer };
+        let entry = self.streams.peek(&stream).expect("being decided");
+        if entry.under_way == 0 && self.open.place(stream).is_none() && !self.is_proven(&item) {
+            return Taken::Unproven(item.pending);
+        }
+        self.note(item);
+        Taken::Noted
+    }
+
+    /// Is the answer good without any append behind it? What a stream remembers of a key never
+    /// changes; anything else may be otherwise since another process wrote the stream.
+    fn is_proven(&self, item: &Item) -> bool {
+        use Answer::{Happened, KeyReused, Repeated};
+        self.sole_writer
+            || item.pending.fresh
+            || matches!(item.answer, Happened(_) | Repeated { .. } | KeyReused)
     }
 
     /// Evolves the facts by events and adds them to the open batch.
@@ -356,9 +395,13 @@ impl Loop {
             let stream = item.pending.stream;
             if let Some((_, list)) = again.iter_mut().find(|(s, _)| *s == stream) {
                 list.push(item.pending);
-            } else {
-                let events = places.get(&stream).map_or(&[][..], |at| &stored[*at]);
-                self.answer(item, events);
+                continue;
+            }
+            match places.get(&stream) {
+                Some(at) => self.answer(item, &stored[*at]),
+                None if self.is_proven(&item) => self.answer(item, &[]),
+                // Only a batch that was under way already when it was asked stands behind it.
+                None => self.take(item.pending, self.ports.clock.now()),
             }
         }
         for ((stream, newer), (_, list)) in conflicts.into_iter().zip(again) {
@@ -583,18 +626,6 @@ fn remembered(pending: &Pending, facts: &Facts) -> Option<Answer> {
     } else {
         Answer::KeyReused
     })
-}
-
-fn metadata(asker: &Asker) -> Metadata {
-    let (key, request) = asker.key.clone().unzip();
-    Metadata {
-        organizer: asker.organizer,
-        actor: asker.actor.clone(),
-        key,
-        request,
-        cause: asker.cause,
-        correlation: asker.correlation,
-    }
 }
 
 /// Nobody asked for what is due by time alone.

@@ -5,7 +5,7 @@
 use std::{collections::HashMap, fmt::Debug, sync::Arc, time::Duration};
 
 use hakken_commands::{
-    desk::DeskError,
+    desk::{DeskError, DeskRejection},
     engine::{Asker, CommandError},
 };
 use hakken_domain::{
@@ -96,12 +96,13 @@ fn code_of(rejection: &impl Debug) -> String {
 /// A refusal in the words of the rule book.
 pub(super) fn refused(error: &CommandError) -> String {
     match error {
-        CommandError::Rejected(rejection) => format!("rejected {}", rejection_code(rejection)),
+        CommandError::Rejected(rejection) => format!("rejected {}", refusal(rejection)),
         other => code_of(other),
     }
 }
 
-fn rejection_code(rejection: &Rejection) -> String {
+/// The word for a refusal: `seat_taken`.
+pub fn refusal(rejection: &Rejection) -> String {
     match rejection {
         Rejection::Inventory(rejection) => code_of(rejection),
         Rejection::Order(rejection) => code_of(rejection),
@@ -114,9 +115,14 @@ fn rejection_code(rejection: &Rejection) -> String {
     }
 }
 
+/// The word for a refusal of the desk: `hold_over`.
+pub fn desk_refusal(rejection: &DeskRejection) -> String {
+    code_of(rejection)
+}
+
 pub(super) fn refused_at_desk(error: &DeskError) -> String {
     match error {
-        DeskError::Refused(rejection) => format!("rejected {}", code_of(rejection)),
+        DeskError::Refused(rejection) => format!("rejected {}", desk_refusal(rejection)),
         DeskError::Command(error) => refused(error),
     }
 }

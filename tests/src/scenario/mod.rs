@@ -20,7 +20,7 @@ mod script;
 
 use std::{fmt::Write, future::Future, path::Path};
 
-pub use engine_stage::EngineStage;
+pub use engine_stage::{EngineStage, desk_refusal, refusal};
 pub use script::{Line, Scenario, Sort, read};
 
 /// Whoever a script is played to. Names come in as the script has them (`S1`, `H1`, `O1/2`), and

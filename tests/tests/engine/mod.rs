@@ -325,3 +325,97 @@ async fn stopping_answers_everybody_who_was_accepted() {
     assert!(answers.iter().all(Result::is_ok), "{answers:?}");
     assert_eq!(world.hold(show, "b", &["C1"], "late").await, Err(CommandError::Unavailable));
 }
+
+/// Two processes on one store; the second one has the show in memory already.
+async fn two_that_know() -> (World, World, ShowId) {
+    let first = World::start();
+    let show = first.show("concert", hall(2, 10, 0), &[]).await;
+    let second = World::with(Setup {
+        memory: first.memory.clone(),
+        clock: first.clock.clone(),
+        gateway: first.gateway.clone(),
+        seed: 2,
+        ..Setup::default()
+    });
+    second.hold(show, "b", &["B10"], "second").await.unwrap();
+    (first, second, show)
+}
+
+#[tokio::test]
+async fn nobody_is_refused_for_what_another_process_has_changed() {
+    let (first, second, show) = two_that_know().await;
+    let hold = first.hold(show, "b", &["A1"], "k1").await.unwrap();
+    let order = second.order(show, hold, "b").await;
+    let taken = rejected(inventory::Rejection::SeatTaken(name("A1")));
+    assert_eq!(second.hold(show, "c", &["A1"], "k2").await, Err(taken));
+    let release = inventory::Command::ReleaseHold { hold };
+    first.ask(StreamId::inventory(show), release).await.unwrap();
+    second.hold(show, "c", &["A1"], "k2").await.expect("it is free again");
+    assert_eq!(first.order_state(order).await.due_minor(), 5_000);
+}
+
+#[tokio::test]
+async fn a_key_is_remembered_by_a_process_that_did_not_see_it() {
+    let (first, second, show) = two_that_know().await;
+    let hold = first.hold(show, "b", &["A1"], "k1").await;
+    first.clock.advance_seconds(700);
+    first.hold(show, "c", &["A1"], "rival").await.unwrap();
+    assert_eq!(second.hold(show, "b", &["A1"], "k1").await, hold, "the same answer for ever");
+}
+
+/// The one that took the money dies at once. The other one has never heard of the hold: it must
+/// neither pass over the order nor think that its seat is gone.
+#[tokio::test]
+async fn another_process_finishes_what_it_has_not_seen_begin() {
+    let first = World::start();
+    let show = first.show("concert", hall(2, 10, 0), &[]).await;
+    let dies = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let dead = dies.clone();
+    let store = FaultyStore::new(first.memory.clone(), move |_| {
+        match dead.load(std::sync::atomic::Ordering::SeqCst) {
+            true => Fault::Fail(StoreErrorKind::Fatal),
+            false => Fault::None,
+        }
+    });
+    let mortal = World::with(Setup {
+        store: Some(Arc::new(store)),
+        memory: first.memory.clone(),
+        clock: first.clock.clone(),
+        gateway: first.gateway.clone(),
+        seed: 2,
+        ..Setup::default()
+    });
+    first.hold(show, "b", &["B10"], "first").await.unwrap();
+    let hold = mortal.hold(show, "b", &["A1"], "k").await.unwrap();
+    let order = mortal.order(show, hold, "b").await;
+    assert_eq!(first.order_state(order).await.due_minor(), 5_000);
+    // The payment is the last thing that it writes.
+    let payment = hakken_domain::order::Payment {
+        payment: name("p1"),
+        method: name("card"),
+        amount_minor: 5_000,
+    };
+    let command = hakken_domain::order::Command::CapturePayments {
+        payments: vec![payment],
+        currency: hakken_domain::money::Currency::JPY,
+        partial: false,
+    };
+    mortal.ask(order, command).await.unwrap();
+    dies.store(true, std::sync::atomic::Ordering::SeqCst);
+    first.rest().await;
+    let status = first.order_state(order).await.status();
+    assert_eq!(status, hakken_domain::order::OrderStatus::Confirmed);
+}
+
+#[tokio::test]
+async fn a_bug_that_ends_the_loop_is_told() {
+    let world = World::start();
+    let engine = world.write.engine();
+    let show = world.show("concert", hall(2, 10, 0), &[]).await;
+    let stream = StreamId::inventory(show);
+    let bug = engine.read(Tenant::Any, stream, |_, _| -> u64 { panic!("a bug, told to happen") });
+    assert_eq!(bug.await, Err(CommandError::Unavailable));
+    let mut health = engine.health();
+    health.wait_for(|health| *health == Health::Failed).await.unwrap();
+    assert_eq!(world.hold(show, "b", &["A1"], "k").await, Err(CommandError::Unavailable));
+}

@@ -1,0 +1,53 @@
+//! What happens at counters and gates.
+
+use hakken_commands::desk::ScanRequest;
+use hakken_domain::ticket::{Channel, Direction};
+
+use super::{super::known::Known, Actors, Call, Wish};
+use crate::world::name;
+
+impl Actors {
+    pub(super) fn issue(&mut self, known: &Known) -> Option<Call> {
+        let ticket = self.chance.pick(&known.tickets)?.clone();
+        let channel =
+            if self.chance.percent(50) { Channel::ConvenienceStore } else { Channel::BoxOffice };
+        Some(self.call("issue", ticket.organizer, Wish::Issue(ticket.id, channel)))
+    }
+
+    pub(super) fn reissue(&mut self, known: &Known) -> Option<Call> {
+        let ticket = self.chance.pick(&known.tickets)?.clone();
+        let wish = Wish::Reissue(ticket.id, Channel::BoxOffice, name("紛失"));
+        Some(self.call("reissue", ticket.organizer, wish))
+    }
+
+    pub(super) fn look_at_code(&mut self, known: &Known) -> Option<Call> {
+        let ticket = self.chance.pick(&known.tickets)?.clone();
+        Some(self.call("look at code", ticket.organizer, Wish::Code(ticket.id, ticket.show)))
+    }
+
+    pub(super) fn scan(&mut self, known: &Known) -> Option<Call> {
+        let (ticket, show, mut code) = self.chance.pick(&self.codes)?.clone();
+        let ticket = known.tickets.iter().find(|known| known.id == ticket)?;
+        let at = match self.chance.percent(15) {
+            true => self.chance.pick(&known.shows)?.id,
+            false => show,
+        };
+        match self.chance.below(30) {
+            0 => code.truncate(20),
+            1 => {
+                let last = if code.ends_with('A') { 'B' } else { 'A' };
+                code.pop();
+                code.push(last);
+            }
+            2 => code = "HELLO".to_owned(),
+            _ => {}
+        }
+        let direction = if self.chance.percent(70) { Direction::Entry } else { Direction::Exit };
+        let gate = name(if self.chance.percent(50) { "北口" } else { "南口" });
+        let wish = Wish::Scan(ScanRequest { show: at, gate, direction, code });
+        let organizer = known.shows.iter().find(|known| known.id == at)?.organizer;
+        // A code of another organizer's ticket is `invalid` at this gate.
+        let _ = ticket;
+        Some(self.call("scan", organizer, wish))
+    }
+}
