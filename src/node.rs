@@ -61,11 +61,13 @@ impl Node {
             PaymentsMode::Manual => Arc::new(ManualPayments),
             PaymentsMode::Simulated => Arc::new(SimulatedGateway::new()),
         };
-        let rows = Arc::new(SqliteRows::open(&dir.read_models).await?);
+        let rows = SqliteRows::open(&dir.read_models).await;
+        let rows = Arc::new(rows.with_context(|| no_rows(&dir))?);
         let options = WriteOptions::default();
         let write = Arc::new(WriteSide::start(ports, payments, secret.clone(), options));
         let feed = store.clone() as Arc<dyn EventFeed>;
-        let read = ReadModels::start(feed, rows.clone(), clock).await?;
+        let read = ReadModels::start(feed, rows.clone(), clock).await;
+        let read = read.with_context(|| no_rows(&dir))?;
         let node = Self { write, read, store, secret, head, rows, dir };
         node.sign("which has no address");
         Ok(node)
@@ -96,6 +98,11 @@ impl Node {
             Err(_) => tracing::debug!("somebody still reads the store"),
         }
     }
+}
+
+fn no_rows(dir: &DataDir) -> String {
+    let file = dir.read_models.display();
+    format!("{file} cannot be used (is the disk full?)")
 }
 
 /// Another process has the directory: who, and what to do.

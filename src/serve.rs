@@ -95,6 +95,15 @@ impl Server {
         Ok(create_key(desk, secret, &SystemSecrets, actor, new).await?.0)
     }
 
+    /// Waits until the write loop has failed for good.
+    pub async fn failed(&self) {
+        let mut health = self.node.write.engine().health();
+        if health.wait_for(|health| *health == Health::Failed).await.is_err() {
+            // The loop has stopped, and stopped well: it cannot fail any more.
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Takes no more requests, lets those in hand finish, makes all of it durable, and closes
     /// every file.
     pub async fn stop(self) {
@@ -129,10 +138,9 @@ pub async fn run(options: cli::Serve) -> Result<ExitCode> {
         ));
     }
     tracing::info!(%address, data = %data.display(), "serving");
-    let mut health = server.node.write.engine().health();
     tokio::select! {
         name = signals.any() => tracing::info!(signal = name, "stopping"),
-        _ = health.wait_for(|health| *health == Health::Failed) => {
+        () = server.failed() => {
             tracing::error!(
                 data = %data.display(),
                 "the event store can no longer be written, and nothing more is accepted. All that \
