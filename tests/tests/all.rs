@@ -2,6 +2,7 @@
 
 mod engine;
 mod process;
+mod properties;
 mod scenarios;
 mod simulation;
 mod store_contract;
