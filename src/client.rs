@@ -88,6 +88,14 @@ impl Client {
         Ok(answer["data"].take())
     }
 
+    /// Gets something beside GraphQL, such as a picture.
+    pub async fn get(&self, path: &str) -> Result<String> {
+        let url = format!("{}{path}", self.endpoint.trim_end_matches("/graphql"));
+        let answer = self.http.get(&url).bearer_auth(&self.key).send().await;
+        let answer = answer.with_context(|| format!("{url} does not answer"))?;
+        Ok(answer.error_for_status()?.text().await?)
+    }
+
     /// Carries out a mutation whose one field has an idempotency key, so that it may be sent
     /// again while the server is busy. Gives the payload, or why the rules refuse.
     pub async fn tell(&self, query: &str, input: Value) -> Result<Result<Value, Refusal>> {

@@ -42,12 +42,13 @@ impl Node {
     /// Opens a data directory, makes it if it does not exist, and starts everything where it was.
     pub async fn open(data: &Path, payments: PaymentsMode) -> Result<Self> {
         let dir = DataDir::at(data);
+        // Before the events: without a secret, an empty directory is told from a broken one.
+        let secret = EngineSecret(Arc::new(*StoredSecret::open(&dir)?.as_bytes()));
         let store = match SqliteStore::open(&dir).await {
             Ok(store) => Arc::new(store),
-            Err(error @ OpenError::InUse { .. }) => return Err(in_use(&dir, error)),
+            Err(OpenError::InUse { .. }) => return Err(in_use(&dir)),
             Err(error) => return Err(error.into()),
         };
-        let secret = EngineSecret(Arc::new(*StoredSecret::open(&dir)?.as_bytes()));
         let head = EventFeed::head(store.as_ref()).await?;
         let clock = Arc::new(SystemClock);
         let ports = Ports {
@@ -98,15 +99,15 @@ impl Node {
 }
 
 /// Another process has the directory: who, and what to do.
-fn in_use(dir: &DataDir, error: OpenError) -> anyhow::Error {
+fn in_use(dir: &DataDir) -> anyhow::Error {
     let holder = fs::read_to_string(&dir.lock).unwrap_or_default();
     let holder = match holder.trim() {
         "" => "another Hakken process".to_owned(),
         holder => holder.to_owned(),
     };
-    anyhow::Error::new(error).context(format!(
-        "{} is in use by {holder}. Ask that one: over GraphQL, or with --url where the command \
-         has it. Or stop it first",
+    anyhow::anyhow!(
+        "{} is in use by {holder}. Ask that one, over GraphQL or with --url where the command has \
+         it; or stop it first; or use another data directory",
         dir.root.display()
-    ))
+    )
 }

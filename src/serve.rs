@@ -7,8 +7,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::serve::ListenerExt;
-use hakken_api::{ApiContext, create_operator_key};
-use hakken_commands::engine::Health;
+use hakken_api::{ApiContext, NewKey, create_key, create_operator_key};
+use hakken_commands::{engine::Health, store::SideStore};
+use hakken_domain::{apikey::Role, names::ActorRef};
 use hakken_projections::feed::EventFeed;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -86,6 +87,14 @@ impl Server {
         Ok(Some(create_operator_key(desk, secret, &SystemSecrets).await?))
     }
 
+    /// Makes one more operator's key.
+    pub async fn operator_key(&self, label: &str) -> Result<String> {
+        let (desk, secret) = (self.node.write.desk(), &self.node.secret);
+        let actor = ActorRef::new("system:command-line")?;
+        let new = NewKey { label: label.parse()?, role: Role::Operator, organizer: None };
+        Ok(create_key(desk, secret, &SystemSecrets, actor, new).await?.0)
+    }
+
     /// Takes no more requests, lets those in hand finish, makes all of it durable, and closes
     /// every file.
     pub async fn stop(self) {
@@ -105,7 +114,7 @@ async fn told(mut stop: watch::Receiver<bool>) {
 
 /// Runs it.
 pub async fn run(options: cli::Serve) -> Result<ExitCode> {
-    let signal = Signals::new()?;
+    let mut signals = Signals::new()?;
     let data = &options.data.data;
     let server = Server::start(data, options.listen, options.payments).await?;
     report(&server).await?;
@@ -122,7 +131,7 @@ pub async fn run(options: cli::Serve) -> Result<ExitCode> {
     tracing::info!(%address, data = %data.display(), "serving");
     let mut health = server.node.write.engine().health();
     tokio::select! {
-        name = signal.any() => tracing::info!(signal = name, "stopping"),
+        name = signals.any() => tracing::info!(signal = name, "stopping"),
         _ = health.wait_for(|health| *health == Health::Failed) => {
             tracing::error!(
                 data = %data.display(),
@@ -143,10 +152,11 @@ async fn report(server: &Server) -> Result<()> {
     let node = &server.node;
     let head = node.head;
     for process in node.write.processes() {
-        let progress = process.progress();
-        tracing::info!(
-            process = process.name(), answered = %progress.done, head = %head, "process resumes"
-        );
+        let answered = node.store.load_checkpoint(process.name()).await?;
+        let behind = head.0.saturating_sub(answered.0);
+        if behind > 0 {
+            tracing::info!(process = process.name(), behind, "process resumes");
+        }
     }
     for status in node.read.status().await? {
         let behind = status.lag_positions;
@@ -191,7 +201,7 @@ impl Signals {
 
     /// Waits for the first of them, and says which.
     #[cfg(unix)]
-    pub async fn any(mut self) -> &'static str {
+    pub async fn any(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
@@ -200,7 +210,7 @@ impl Signals {
 
     /// Waits for Ctrl-C.
     #[cfg(not(unix))]
-    pub async fn any(self) -> &'static str {
+    pub async fn any(&mut self) -> &'static str {
         match tokio::signal::ctrl_c().await {
             Ok(()) => "Ctrl-C",
             // It cannot be heard: then nothing but the task manager ends the process.

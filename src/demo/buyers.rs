@@ -21,8 +21,9 @@ use super::{
 };
 use crate::client::Refusal;
 
-/// Who finds nothing asks again after this.
-const PATIENCE: Duration = Duration::from_millis(60);
+/// Who finds nothing asks again after this, and then after twice as long.
+const PATIENCE: Duration = Duration::from_millis(50);
+const MOST_PATIENCE: Duration = Duration::from_millis(400);
 /// Parties of 1 to 6: how many of a hundred.
 const PARTIES: [usize; 6] = [16, 44, 12, 16, 6, 6];
 /// Above this share of sold places nobody changes their mind any more, so that the hall fills.
@@ -97,8 +98,8 @@ impl Crowd {
         }
     }
 
-    /// So many at once buy until all is sold.
-    pub async fn buy_everything(self: Arc<Self>, at_once: u16) -> Result<()> {
+    /// So many at once buy until all is sold. Gives how long that took.
+    pub async fn buy_everything(self: Arc<Self>, at_once: u16) -> Result<Duration> {
         let mut buyers = JoinSet::new();
         // They wait at the door, and then all come at the same moment.
         let door = Arc::new(Semaphore::new(0));
@@ -106,24 +107,30 @@ impl Crowd {
             let (crowd, door) = (self.clone(), door.clone());
             buyers.spawn(async move {
                 let _open = door.acquire().await?;
+                let mut pause = PATIENCE;
                 while !crowd.is_sold_out() {
                     let number = crowd.next.fetch_add(1, Ordering::Relaxed);
-                    if !Buyer::new(crowd.clone(), number).visit().await? {
-                        tokio::time::sleep(PATIENCE).await;
+                    if Buyer::new(crowd.clone(), number).visit().await? {
+                        pause = PATIENCE;
+                    } else {
+                        tokio::time::sleep(pause).await;
+                        pause = (pause * 2).min(MOST_PATIENCE);
                     }
                 }
                 anyhow::Ok(())
             });
         }
+        let begun = Instant::now();
         door.add_permits(usize::from(at_once));
         while let Some(done) = buyers.join_next().await {
             done??;
         }
+        let took = begun.elapsed();
         let mut loose_ends = std::mem::take(&mut *self.loose_ends.lock().await);
         while let Some(done) = loose_ends.join_next().await {
             done??;
         }
-        Ok(())
+        Ok(took)
     }
 
     fn is_sold_out(&self) -> bool {
@@ -406,7 +413,8 @@ impl Buyer {
         };
         let hall = &self.crowd.stage.hall;
         let hold = &payload["hold"];
-        let seats = checkout::list(&hold["seats"]).filter_map(|seat| hall.by_name.get(seat.as_str()?));
+        let seats =
+            checkout::list(&hold["seats"]).filter_map(|seat| hall.by_name.get(seat.as_str()?));
         let pools = checkout::list(&hold["pools"]).filter_map(|places| {
             let number = hall.pools.iter().position(|pool| places["pool"] == *pool.name)?;
             Some((number, u32::try_from(places["count"].as_u64()?).ok()?))

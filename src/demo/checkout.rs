@@ -62,8 +62,7 @@ pub async fn buy(buyer: &mut Buyer, held: Held) -> Result<()> {
     if buyer.dice.percent(4) && !bought.is_empty() {
         let lost = buyer.dice.below(bought.len());
         reissue(buyer, &mut bought[lost].holder).await?;
-    }
-    if !buyer.crowd.is_calm() && buyer.dice.percent(6) && !bought.is_empty() {
+    } else if !buyer.crowd.is_calm() && buyer.dice.percent(6) && !bought.is_empty() {
         cancel(buyer, &basket, &held, &mut bought).await?;
     }
     let tickets = bought.into_iter().map(|bought| bought.holder);
@@ -149,12 +148,7 @@ async fn order(buyer: &mut Buyer, held: &Held) -> Result<Option<Basket>> {
 }
 
 /// Pays, and waits until the tickets are there or the money is on its way back.
-async fn pay(
-    buyer: &mut Buyer,
-    basket: &Basket,
-    amounts: &[u64],
-    partial: bool,
-) -> Result<Value> {
+async fn pay(buyer: &mut Buyer, basket: &Basket, amounts: &[u64], partial: bool) -> Result<Value> {
     let input = payment(buyer, basket, amounts, partial);
     for _ in 0..ATTEMPTS {
         match tell(buyer, Kind::Pay, PAY, input.clone()).await? {

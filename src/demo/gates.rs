@@ -120,9 +120,8 @@ impl Gates {
         };
         // Items of the order may have been cancelled before; a used ticket never is.
         let live = self.ledger.told().tickets.iter().filter(|t| t.order == order).count();
-        let items = payload.map_or(live, |payload| {
-            super::checkout::list(&payload["order"]["items"]).count()
-        });
+        let items = payload
+            .map_or(live, |payload| super::checkout::list(&payload["order"]["items"]).count());
         if items - kept < live {
             self.ledger.problem("a used ticket was cancelled");
         }

@@ -11,7 +11,8 @@ use crate::client::Client;
 
 /// Most places that one buyer may hold and own at once.
 pub const BUYER_LIMIT: usize = 8;
-const GATES: [(&str, &str); 4] =
+/// Their names in idempotency keys, and for people.
+pub const GATES: [(&str, &str); 4] =
     [("north", "北口 North"), ("main", "正面 Main"), ("east", "東口 East"), ("box", "VIP")];
 
 /// Everything that the people of the demo share.
@@ -26,6 +27,8 @@ pub struct Stage {
     pub box_office: Client,
     /// Reads everything and changes nothing.
     pub auditor: Client,
+    /// The auditor's key.
+    pub auditor_key: String,
     /// Scan, by the name of their gate.
     pub gates: Vec<(&'static str, Client)>,
     /// The organizer's key, for whoever wants to look around afterwards.
@@ -76,6 +79,7 @@ impl Stage {
         Ok(Self {
             box_office: operator.with_key(&seller),
             auditor: operator.with_key(&auditor),
+            auditor_key: auditor,
             organizer_key,
             hall,
             organizer,
@@ -122,7 +126,8 @@ impl Setup<'_> {
             "name": hall.map.name.as_str(),
             "seatMap": { "json": hall.text },
         });
-        let done = owner.must(REGISTER_VENUE, input).await.context("the venue is not registered")?;
+        let done =
+            owner.must(REGISTER_VENUE, input).await.context("the venue is not registered")?;
         id_of(&done["venue"])
     }
 
@@ -149,7 +154,10 @@ impl Setup<'_> {
 
     async fn ticket_types(&self, owner: &Client, show: &str, hall: &Hall) -> Result<()> {
         for (at, category) in hall.categories.iter().enumerate() {
-            let kinds = [("adult", "一般 Adult", category.price), ("child", "子ども Child", category.price / 2)];
+            let kinds = [
+                ("adult", "一般 Adult", category.price),
+                ("child", "子ども Child", category.price / 2),
+            ];
             for (id, name, price) in kinds {
                 let input = json!({
                     "idempotencyKey": format!("{}-{id}-{at}", self.run),

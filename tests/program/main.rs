@@ -1,1 +1,8 @@
-fn main() {}
+//! The program as its users have it: the built binary, its files, its exit codes.
+
+mod crash;
+mod demo;
+mod help;
+mod program;
+mod serve;
+mod tools;

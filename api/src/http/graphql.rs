@@ -27,7 +27,7 @@ use crate::{
     schema::context::IdempotencyHeader,
 };
 
-/// Most bytes of a body: a seat map of 100,000 seats fits.
+/// Most bytes of a body: a seat map of 80,000 seats fits.
 const MAX_BODY: usize = 8 << 20;
 
 /// A request as the specification has it.

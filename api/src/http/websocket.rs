@@ -104,7 +104,7 @@ impl Close {
 }
 
 enum Step {
-    Answered(Response),
+    Answered(Box<Response>),
     Ended,
 }
 
@@ -297,7 +297,7 @@ impl Connection {
         let (handle, registration) = AbortHandle::new_pair();
         let (each, end) = (id.clone(), id.clone());
         let steps = answers
-            .map(move |response| (each.clone(), Step::Answered(response)))
+            .map(move |response| (each.clone(), Step::Answered(Box::new(response))))
             .chain(futures_util::stream::once(async move { (end, Step::Ended) }));
         self.operations.push(Box::pin(Abortable::new(steps, registration)));
         self.running.insert(id, handle);

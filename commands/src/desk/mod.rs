@@ -155,9 +155,11 @@ impl Desk {
         stream: StreamId,
         rejection: DeskRejection,
     ) -> Result<Receipt, DeskError> {
-        match self.engine.recall(stream, asker).await? {
-            Some(receipt) => Ok(receipt),
-            None => Err(rejection.into()),
+        match self.engine.recall(stream, asker).await {
+            Ok(Some(receipt)) => Ok(receipt),
+            // To another organizer the stream is not there at all.
+            Ok(None) | Err(CommandError::NotYours) => Err(rejection.into()),
+            Err(error) => Err(error.into()),
         }
     }
 

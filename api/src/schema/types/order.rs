@@ -179,20 +179,13 @@ impl From<OrderView> for Order {
             reversed: (payment.reversed_minor > 0)
                 .then(|| Money::new(payment.reversed_minor, currency)),
         });
-        let items: Vec<(Item, bool)> =
-            view.items.into_iter().map(|item| (item.item, item.cancelled)).collect();
-        // A confirmed order is over when nothing of it is left; no event of its own says so.
-        let nothing_left = items.iter().all(|(_, cancelled)| *cancelled);
-        let status = match view.status {
-            orders::OrderStatus::Confirmed if nothing_left => OrderStatus::Cancelled,
-            status => status.into(),
-        };
+        let items = view.items.into_iter().map(|item| (item.item, item.cancelled));
         Self {
             id: view.order,
             buyer: view.buyer,
-            status,
+            status: view.status.into(),
             currency,
-            items,
+            items: items.collect(),
             total_minor: view.total_minor,
             paid_minor: view.captured_minor.saturating_sub(view.reversed_minor),
             refunded_minor: view.refund_requested_minor,

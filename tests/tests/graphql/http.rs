@@ -1,0 +1,199 @@
+//! GraphQL over HTTP, health and metrics.
+
+use axum::{
+    body::Body,
+    http::{Request, StatusCode},
+};
+use serde_json::json;
+
+use super::stage::{Actor, Answered, Stage};
+
+const MODERN: &str = "application/graphql-response+json";
+
+async fn send(actor: &Actor, accept: &str, kind: &str, body: &str) -> Answered {
+    let request = Request::post("/graphql")
+        .header("accept", accept)
+        .header("content-type", kind)
+        .body(Body::from(body.to_owned()))
+        .unwrap();
+    actor.send(request).await
+}
+
+#[tokio::test]
+async fn the_answer_comes_in_the_media_type_that_is_accepted() {
+    let stage = Stage::start().await;
+    let operator = stage.operator();
+    let body = r#"{"query": "{ viewer { role } }"}"#;
+    for (accept, kind) in [
+        (MODERN, "application/graphql-response+json; charset=utf-8"),
+        ("application/json", "application/json; charset=utf-8"),
+        ("*/*", "application/json; charset=utf-8"),
+    ] {
+        let answer = send(&operator, accept, "application/json", body).await;
+        assert_eq!((answer.status, answer.header("content-type")), (StatusCode::OK, kind));
+        assert_eq!(answer.json(), json!({ "data": { "viewer": { "role": "OPERATOR" } } }));
+    }
+    let answer = send(&operator, "text/csv", "application/json", body).await;
+    assert_eq!(answer.status, StatusCode::NOT_ACCEPTABLE);
+}
+
+#[tokio::test]
+async fn a_request_error_has_a_code_no_data_and_a_status_by_its_media_type() {
+    let stage = Stage::start().await;
+    let operator = stage.operator();
+    for (query, code) in [
+        ("{", "GRAPHQL_PARSE_FAILED"),
+        ("{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        ("{ viewer }", "GRAPHQL_VALIDATION_FAILED"),
+        ("query A { a } query B { b }", "OPERATION_RESOLUTION_FAILURE"),
+    ] {
+        let body = json!({ "query": query }).to_string();
+        let modern = send(&operator, MODERN, "application/json", &body).await;
+        assert_eq!((modern.status, modern.code().as_str()), (StatusCode::BAD_REQUEST, code));
+        assert_eq!(modern.json().get("data"), None, "{query}");
+        let legacy = send(&operator, "application/json", "application/json", &body).await;
+        assert_eq!((legacy.status, legacy.code().as_str()), (StatusCode::OK, code));
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_refused_as_json() {
+    let stage = Stage::start().await;
+    let operator = stage.operator();
+    let good = r#"{"query": "{ viewer { role } }"}"#;
+    let batch = format!("[{good}, {good}]");
+    for (kind, body, status) in [
+        ("application/json", "{", 400),
+        ("application/json", "{}", 400),
+        ("application/json", "7", 400),
+        ("application/json", r#"{"query": 7}"#, 400),
+        ("application/json", r#"{"query": "{ a }", "variables": "x"}"#, 400),
+        ("application/json", r#"{"query": "{ a }", "extensions": []}"#, 400),
+        ("application/json", &batch, 400),
+        ("text/plain", good, 415),
+        ("application/x-www-form-urlencoded", "query={a}", 415),
+        ("application/json; charset=shift_jis", good, 415),
+    ] {
+        let answer = send(&operator, MODERN, kind, body).await;
+        let seen = (answer.status.as_u16(), answer.code());
+        assert_eq!(seen, (status, "BAD_REQUEST".to_owned()), "{kind} {body}");
+    }
+    let large =
+        format!(r#"{{"query": "{{ a }}", "variables": {{"x": "{}"}}}}"#, "x".repeat(9 << 20));
+    let answer = send(&operator, MODERN, "application/json", &large).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (413, "BAD_REQUEST"));
+}
+
+#[tokio::test]
+async fn queries_may_come_with_get_and_mutations_may_not() {
+    let stage = Stage::start().await;
+    let operator = stage.operator();
+    let answer = operator.get("/graphql?query=%7Bviewer%7Brole%7D%7D", MODERN).await;
+    assert_eq!(answer.json()["data"]["viewer"]["role"], "OPERATOR");
+    let path = "/graphql?query=query%20A($id:ID!)%7Bnode(id:$id)%7Bid%7D%7D%20query%20B%7Bviewer%7Brole%7D%7D\
+                &operationName=A&variables=%7B%22id%22:%22order_01ARZ3NDEKTSV4RRFFQ69G5FAV%22%7D";
+    assert_eq!(operator.get(path, MODERN).await.json(), json!({ "data": { "node": null } }));
+    let mutation = "/graphql?query=mutation%20M%7BresumeProjections(input:%7B%7D)%7BuserErrors%7Bcode%7D%7D%7D";
+    for accept in [MODERN, "application/json"] {
+        let answer = operator.get(mutation, accept).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!((answer.header("allow"), answer.code().as_str()), ("POST", "BAD_REQUEST"));
+    }
+    let put = Request::put("/graphql").body(Body::empty()).unwrap();
+    let answer = operator.send(put).await;
+    assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "GET, POST"));
+    assert_eq!(operator.get("/graphql", MODERN).await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn people_get_graphiql_and_it_loads_nothing_from_elsewhere() {
+    let stage = Stage::start().await;
+    let nobody = stage.anonymous();
+    for path in ["/graphql", "/graphiql"] {
+        let page = nobody.get(path, "text/html,application/xhtml+xml").await;
+        assert_eq!(
+            (page.status, page.header("content-type")),
+            (StatusCode::OK, "text/html; charset=utf-8")
+        );
+        assert!(page.header("content-security-policy").contains("default-src 'none'"));
+    }
+    let script = nobody.get("/graphiql/hakken.js", "*/*").await;
+    assert_eq!(
+        (script.status, script.header("content-type")),
+        (StatusCode::OK, "text/javascript; charset=utf-8")
+    );
+    assert_eq!(nobody.get("/graphiql/secret.js", "*/*").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(nobody.get("/", "*/*").await.header("location"), "/graphiql");
+    assert_eq!(nobody.get("/elsewhere", "*/*").await.code(), "NOT_FOUND");
+}
+
+#[tokio::test]
+async fn every_request_has_an_id_that_no_client_can_misuse() {
+    let stage = Stage::start().await;
+    let nobody = stage.anonymous();
+    let first = nobody.get("/livez", "*/*").await;
+    let second = nobody.get("/livez", "*/*").await;
+    assert_ne!(first.header("x-request-id"), second.header("x-request-id"));
+    for (sent, kept) in [("trace-7", true), ("two words", false), (&"x".repeat(65), false)] {
+        let request = Request::get("/livez").header("x-request-id", sent).body(Body::empty());
+        let answer = nobody.send(request.unwrap()).await;
+        assert_eq!(answer.header("x-request-id") == sent, kept, "{sent}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_ready_while_it_can_serve_and_says_why_when_it_cannot() {
+    let stage = Stage::start().await;
+    let nobody = stage.anonymous();
+    assert_eq!(nobody.get("/livez", "*/*").await.status, StatusCode::OK);
+    let ready = nobody.get("/readyz", "*/*").await;
+    assert_eq!((ready.status, ready.json()["status"].clone()), (StatusCode::OK, json!("ready")));
+    stage.write.stop().await;
+    let ready = nobody.get("/readyz", "*/*").await;
+    assert_eq!(ready.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(ready.json()["reasons"], json!(["the engine has stopped"]));
+    let answer = stage.operator().post(&json!({ "query": "{ viewer { role } }" })).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "SERVICE_UNAVAILABLE"));
+}
+
+#[tokio::test]
+async fn metrics_count_requests_refusals_and_what_the_engine_does() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let on_sale = tenant.on_sale("concert").await;
+    tenant.hold(&on_sale.show, "b", &["A1"]).await;
+    let input = json!({
+        "idempotencyKey": "k", "show": on_sale.show, "buyer": "b", "seats": ["A1"]
+    });
+    tenant.box_office.refusal("holdSeats", input).await;
+    let text = stage.anonymous().get("/metrics", "*/*").await;
+    let text = String::from_utf8(text.body).unwrap();
+    for line in [
+        "hakken_graphql_refusals_total{code=\"SEAT_TAKEN\"} 1",
+        "hakken_graphql_operations_total{operation=\"mutation\"} 11",
+        "hakken_http_requests_total{route=\"/graphql\",status=\"200\"} 11",
+        "hakken_http_request_seconds_count{route=\"/graphql\"} 11",
+        "hakken_commands_rejected_total 1",
+        "hakken_write_loop_works 1",
+        "hakken_projection_running{name=\"orders\"} 1",
+        "hakken_process_unanswered{name=\"checkout\"} 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\nis not in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn the_picture_of_a_show_is_for_those_who_may_see_it() {
+    let stage = Stage::start().await;
+    let (mine, other) = (stage.tenant("mine").await, stage.tenant("other").await);
+    let on_sale = mine.on_sale("concert").await;
+    let head = stage.models.status().await.unwrap()[0].head;
+    let patience = std::time::Duration::from_secs(5);
+    stage.models.wait_for("seat_availability", head, patience).await.unwrap();
+    let path = format!("/shows/{}/map.svg", on_sale.show);
+    let picture = mine.gate.get(&path, "*/*").await;
+    assert_eq!(picture.header("content-type"), "image/svg+xml; charset=utf-8");
+    assert_eq!(picture.body, b"<svg><!-- 20 free --></svg>");
+    assert_eq!(other.gate.get(&path, "*/*").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(stage.anonymous().get(&path, "*/*").await.status, StatusCode::UNAUTHORIZED);
+}

@@ -1,0 +1,10 @@
+//! The API as its users see it: over HTTP and WebSocket, with few actors.
+
+mod access;
+mod http;
+mod queries;
+mod refusals;
+mod retries;
+mod selling;
+mod sockets;
+mod stage;

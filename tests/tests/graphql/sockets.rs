@@ -1,0 +1,198 @@
+//! Operations over WebSocket.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{Message, client::IntoClientRequest},
+};
+
+use super::stage::{Actor, Stage};
+
+struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    /// Connects, with this subprotocol.
+    async fn open(stage: &Stage, protocol: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = stage.router.clone();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
+        Self(connect_async(request).await.unwrap().0)
+    }
+
+    /// Connects and introduces itself.
+    async fn ready(stage: &Stage, actor: &Actor) -> Self {
+        let mut socket = Self::open(stage, "graphql-transport-ws").await;
+        let key = actor.key.clone().unwrap();
+        socket
+            .say(json!({
+                "type": "connection_init", "payload": { "authorization": format!("Bearer {key}") }
+            }))
+            .await;
+        assert_eq!(socket.hear().await, json!({ "type": "connection_ack" }));
+        socket
+    }
+
+    async fn say(&mut self, message: Value) {
+        self.0.send(Message::text(message.to_string())).await.unwrap();
+    }
+
+    async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
+        let payload = json!({ "query": query, "variables": variables });
+        self.say(json!({ "id": id, "type": "subscribe", "payload": payload })).await;
+    }
+
+    async fn hear(&mut self) -> Value {
+        match self.next().await {
+            Message::Text(text) => serde_json::from_str(&text).unwrap(),
+            other => panic!("no text: {other:?}"),
+        }
+    }
+
+    /// The code with which the server closes.
+    async fn closed(&mut self) -> u16 {
+        match self.next().await {
+            Message::Close(Some(frame)) => frame.code.into(),
+            other => panic!("not closed: {other:?}"),
+        }
+    }
+
+    async fn next(&mut self) -> Message {
+        let next = tokio::time::timeout(Duration::from_secs(10), self.0.next());
+        next.await.expect("an answer in time").expect("an open socket").unwrap()
+    }
+}
+
+const FREE: &str = "subscription($show: ID!) { availabilityChanged(show: $show) {
+    initial seatLetters seats { seat status } pools { pool free } totals { free } } }";
+
+#[tokio::test]
+async fn who_watches_a_show_sees_everything_first_and_then_every_change() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let on_sale = tenant.on_sale("concert").await;
+    let head = stage.models.status().await.unwrap()[0].head;
+    stage.models.wait_for_all(head, Duration::from_secs(5)).await.unwrap();
+    let mut socket = Socket::ready(&stage, &tenant.box_office).await;
+    socket.subscribe("1", FREE, json!({ "show": on_sale.show })).await;
+    let first = socket.hear().await;
+    let change = &first["payload"]["data"]["availabilityChanged"];
+    assert_eq!((&first["id"], &first["type"]), (&json!("1"), &json!("next")), "{first}");
+    assert_eq!((&change["initial"], &change["seats"]), (&json!(true), &json!([])));
+    assert_eq!(change["seatLetters"].as_str().unwrap().len(), 20);
+    tenant.hold(&on_sale.show, "b", &["A1", "A2"]).await;
+    let change = socket.hear().await["payload"]["data"]["availabilityChanged"].clone();
+    let held = |seat: &str| json!({ "seat": seat, "status": "HELD" });
+    assert_eq!(change["seats"], json!([held("A1"), held("A2")]));
+    assert_eq!((&change["initial"], &change["pools"]), (&json!(false), &json!([])));
+    socket.say(json!({ "id": "1", "type": "complete" })).await;
+    socket.say(json!({ "type": "ping" })).await;
+    assert_eq!(socket.hear().await, json!({ "type": "pong" }));
+}
+
+#[tokio::test]
+async fn the_feed_goes_on_from_a_position_without_gap_or_repetition() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let other = stage.tenant("other").await;
+    let on_sale = tenant.on_sale("concert").await;
+    let query = "subscription($after: Position) { events(after: $after) { position kind } }";
+    let mut socket = Socket::ready(&stage, &tenant.auditor).await;
+    socket.subscribe("feed", query, json!({ "after": 0 })).await;
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        seen.push(socket.hear().await["payload"]["data"]["events"].clone());
+    }
+    drop(socket);
+    other.on_sale("noise").await;
+    tenant.hold(&on_sale.show, "b", &["A1"]).await;
+    let mut socket = Socket::ready(&stage, &tenant.auditor).await;
+    let last = seen.last().unwrap()["position"].clone();
+    socket.subscribe("feed", query, json!({ "after": last })).await;
+    while seen.last().unwrap()["kind"] != "seats-held" {
+        seen.push(socket.hear().await["payload"]["data"]["events"].clone());
+    }
+    tenant.hold(&on_sale.show, "b", &["A2"]).await;
+    seen.push(socket.hear().await["payload"]["data"]["events"].clone());
+    let batch = "{ events(first: 100) { events { position kind } } }";
+    let all = tenant.auditor.ask(batch, json!({})).await;
+    assert_eq!(json!(seen), all["events"]["events"]);
+}
+
+#[tokio::test]
+async fn queries_and_mutations_run_over_the_socket_too() {
+    let stage = Stage::start().await;
+    let mut socket = Socket::ready(&stage, &stage.operator()).await;
+    socket.subscribe("q", "{ viewer { role } }", json!({})).await;
+    let answer = socket.hear().await;
+    assert_eq!(answer["payload"], json!({ "data": { "viewer": { "role": "OPERATOR" } } }));
+    assert_eq!(socket.hear().await, json!({ "type": "complete", "id": "q" }));
+}
+
+#[tokio::test]
+async fn what_cannot_begin_is_an_error_and_the_socket_stays() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let mut socket = Socket::ready(&stage, &tenant.gate).await;
+    for (query, code) in [
+        ("subscription { nothing }", "GRAPHQL_VALIDATION_FAILED"),
+        ("subscription {", "GRAPHQL_PARSE_FAILED"),
+        ("subscription { events { kind } }", "FORBIDDEN"),
+        (
+            "subscription { availabilityChanged(show: \"show_01ARZ3NDEKTSV4RRFFQ69G5FAV\") { version } }",
+            "BAD_USER_INPUT",
+        ),
+    ] {
+        socket.subscribe("x", query, json!({})).await;
+        let answer = socket.hear().await;
+        assert_eq!((&answer["type"], &answer["id"]), (&json!("error"), &json!("x")), "{answer}");
+        assert_eq!(answer["payload"][0]["extensions"]["code"], code, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn who_breaks_the_protocol_is_told_how() {
+    let stage = Stage::start().await;
+    let key = stage.operator().key.unwrap();
+    let init = json!({
+        "type": "connection_init", "payload": { "authorization": format!("Bearer {key}") }
+    });
+    let forged =
+        json!({ "type": "connection_init", "payload": { "authorization": "Bearer hk_x" } });
+    let subscribe = json!({
+        "type": "subscribe", "id": "1",
+        "payload": { "query": "subscription { events { kind } }" }
+    });
+    for (said, code) in [
+        (vec![json!("nonsense")], 4400),
+        (vec![json!({ "type": "unknown" })], 4400),
+        (vec![subscribe.clone()], 4401),
+        (vec![forged], 4403),
+        (vec![init.clone(), init.clone()], 4429),
+        (vec![init, subscribe.clone(), subscribe], 4409),
+    ] {
+        let mut socket = Socket::open(&stage, "graphql-transport-ws").await;
+        let acknowledged = said.len() > 1;
+        for message in &said {
+            socket.say(message.clone()).await;
+        }
+        if acknowledged {
+            assert_eq!(socket.hear().await["type"], "connection_ack");
+        }
+        assert_eq!(socket.closed().await, code, "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn sockets_close_when_the_engine_stops() {
+    let stage = Stage::start().await;
+    let mut socket = Socket::ready(&stage, &stage.operator()).await;
+    stage.write.stop().await;
+    assert_eq!(socket.closed().await, 1001);
+}

@@ -1,0 +1,353 @@
+//! An engine with its API, and the actors who use it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode},
+};
+use hakken_adapters::{
+    memory::MemoryStore,
+    payments::SimulatedGateway,
+    seating::{self, ImportOptions},
+    system::{ManualClock, SeededIds},
+};
+use hakken_api::{
+    ApiContext, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,
+    SecretSource, create_operator_key,
+};
+use hakken_commands::{
+    WriteOptions, WriteSide,
+    desk::EngineSecret,
+    engine::{Limits, Ports},
+};
+use hakken_domain::{names::SeatId, seatmap::SeatMap};
+use hakken_projections::{ReadModels, rows::MemoryRows};
+use hakken_tests::world::{START, hall};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+/// The adapter that the binary wires, too.
+struct Seating;
+
+impl SeatMapReader for Seating {
+    fn read(&self, text: &str, options: &SeatMapOptions) -> Result<SeatMap, SeatMapProblem> {
+        let options = ImportOptions {
+            wheelchair_categories: options.wheelchair_categories.clone(),
+            pools: options.pools.clone(),
+            focus: options.focus,
+        };
+        seating::parse(text.as_bytes(), &options)
+            .map_err(|error| SeatMapProblem { at: String::new(), reason: error.to_string() })
+    }
+}
+
+impl SeatMapPicture for Seating {
+    fn svg(&self, map: &SeatMap, mark: &dyn Fn(&SeatId) -> SeatMark) -> String {
+        let free = map.seats().filter(|seat| mark(&seat.id) == SeatMark::Free).count();
+        format!("<svg><!-- {free} free --></svg>")
+    }
+}
+
+struct FixedSecret;
+
+impl SecretSource for FixedSecret {
+    fn secret(&self) -> [u8; 32] {
+        [42; 32]
+    }
+}
+
+/// A running engine with its API.
+pub struct Stage {
+    pub write: Arc<WriteSide>,
+    pub models: ReadModels,
+    pub clock: Arc<ManualClock>,
+    pub gateway: Arc<SimulatedGateway>,
+    pub router: Router,
+    operator: String,
+}
+
+impl Stage {
+    pub async fn start() -> Self {
+        let memory = Arc::new(MemoryStore::new());
+        let clock = Arc::new(ManualClock::new(START));
+        let gateway = Arc::new(SimulatedGateway::new());
+        let ports = Ports {
+            store: memory.clone(),
+            side: memory.clone(),
+            clock: clock.clone(),
+            ids: Arc::new(SeededIds::new(1)),
+        };
+        let secret = EngineSecret(Arc::new([7; 32]));
+        let options = WriteOptions { limits: Limits::default(), patience: Duration::from_secs(10) };
+        let write = WriteSide::start(ports, gateway.clone(), secret.clone(), options);
+        let write = Arc::new(write);
+        let rows = Arc::new(MemoryRows::default());
+        let models = ReadModels::start(memory.clone(), rows, clock.clone()).await.unwrap();
+        let router = hakken_api::router(ApiContext {
+            write: write.clone(),
+            models: models.clone(),
+            feed: memory,
+            secret: secret.clone(),
+            seat_maps: Arc::new(Seating),
+            pictures: Some(Arc::new(Seating)),
+            payments_mode: "simulated".to_owned(),
+            version: "test".to_owned(),
+        });
+        let operator = create_operator_key(write.desk(), &secret, &FixedSecret).await.unwrap();
+        Self { write, models, clock, gateway, router, operator }
+    }
+
+    /// Who runs the engine.
+    pub fn operator(&self) -> Actor {
+        self.with_key(Some(self.operator.clone()))
+    }
+
+    /// Who has no key.
+    pub fn anonymous(&self) -> Actor {
+        self.with_key(None)
+    }
+
+    pub fn with_key(&self, key: Option<String>) -> Actor {
+        Actor { router: self.router.clone(), key, keys: Arc::new(AtomicU64::new(0)) }
+    }
+
+    /// An organizer and its people.
+    pub async fn tenant(&self, name: &str) -> Tenant {
+        let operator = self.operator();
+        let input = json!({ "idempotencyKey": name, "name": name });
+        let made = operator.mutate("registerOrganizer", input, "organizer { id }").await;
+        let id = made["organizer"]["id"].as_str().expect("registered").to_owned();
+        let mut actors = Vec::new();
+        for role in ["ORGANIZER", "BOX_OFFICE", "GATE", "AUDITOR"] {
+            let input = json!({
+                "idempotencyKey": format!("{name}-{role}"),
+                "label": format!("{name} {role}"),
+                "role": role,
+                "organizer": id
+            });
+            let made = operator.mutate("createApiKey", input, "secret apiKey { id }").await;
+            let secret = made["secret"].as_str().expect("shown once").to_owned();
+            actors.push(self.with_key(Some(secret)));
+        }
+        let mut actors = actors.into_iter();
+        let mut next = || actors.next().expect("four roles");
+        Tenant { id, organizer: next(), box_office: next(), gate: next(), auditor: next() }
+    }
+}
+
+/// An organizer's people.
+pub struct Tenant {
+    pub id: String,
+    pub organizer: Actor,
+    pub box_office: Actor,
+    pub gate: Actor,
+    pub auditor: Actor,
+}
+
+/// A show that is on sale.
+pub struct OnSale {
+    pub venue: String,
+    pub show: String,
+}
+
+impl Tenant {
+    /// A show in a hall of rows A and B with ten seats each and a pool `floor` of 5, with the
+    /// ticket type `adult` at 5,000 yen.
+    pub async fn on_sale(&self, label: &str) -> OnSale {
+        let map = serde_json::to_string(&hall(2, 10, 5)).unwrap();
+        let organizer = &self.organizer;
+        let input = json!({
+            "idempotencyKey": format!("{label}-venue"), "name": "Hall", "seatMap": { "json": map }
+        });
+        let made = organizer.mutate("registerVenue", input, "venue { id }").await;
+        let venue = made["venue"]["id"].as_str().expect("registered").to_owned();
+        let input = json!({
+            "idempotencyKey": format!("{label}-show"),
+            "name": label,
+            "venue": venue,
+            "startsAt": "2026-11-22T10:00:00Z",
+            "endsAt": "2026-11-22T13:00:00Z",
+            "entry": { "validFrom": "2026-11-21T09:00:00Z" }
+        });
+        let made = organizer.mutate("scheduleShow", input, "show { id }").await;
+        let show = made["show"]["id"].as_str().expect("scheduled").to_owned();
+        let input = json!({
+            "idempotencyKey": format!("{label}-adult"),
+            "show": show,
+            "ticketType": "adult",
+            "name": "大人",
+            "priceMinor": 5000
+        });
+        organizer.mutate("offerTicketType", input, "show { id }").await;
+        let input = json!({
+            "idempotencyKey": format!("{label}-open"),
+            "show": show,
+            "rules": {
+                "salesFrom": "2026-11-01T00:00:00Z",
+                "salesUntil": "2026-11-22T10:00:00Z",
+                "maxPlacesPerBuyer": 8
+            }
+        });
+        let opened = organizer.mutate("openSales", input, "show { sales { open } }").await;
+        assert_eq!(opened["show"]["sales"]["open"], true, "{opened}");
+        OnSale { venue, show }
+    }
+
+    /// Holds seats for a buyer; gives the hold's id.
+    pub async fn hold(&self, show: &str, buyer: &str, seats: &[&str]) -> String {
+        let input = json!({
+            "idempotencyKey": self.box_office.fresh(),
+            "show": show,
+            "buyer": buyer,
+            "seats": seats
+        });
+        let held = self.box_office.mutate("holdSeats", input, "hold { id }").await;
+        held["hold"]["id"].as_str().unwrap_or_else(|| panic!("not held: {held}")).to_owned()
+    }
+
+    /// Holds, orders and pays seats for a buyer; gives the order with its tickets.
+    pub async fn sell(&self, show: &str, buyer: &str, seats: &[&str]) -> Value {
+        let hold = self.hold(show, buyer, seats).await;
+        let input = json!({
+            "idempotencyKey": self.box_office.fresh(),
+            "buyer": buyer,
+            "lines": [{ "show": show, "hold": hold, "ticketType": "adult" }]
+        });
+        let placed = self.box_office.mutate("placeOrder", input, "order { id }").await;
+        let order = placed["order"]["id"].as_str().expect("placed").to_owned();
+        let input = json!({
+            "idempotencyKey": self.box_office.fresh(),
+            "order": order,
+            "currency": "JPY",
+            "payments": [{
+                "payment": format!("pay-{buyer}"), "method": "card",
+                "amountMinor": 5000 * seats.len()
+            }]
+        });
+        let fields = "settled order { id status tickets { id seat status code } }";
+        let paid = self.box_office.mutate("payOrder", input, fields).await;
+        assert_eq!(paid["settled"], "DONE", "{paid}");
+        paid["order"].clone()
+    }
+}
+
+/// Somebody who asks.
+#[derive(Clone)]
+pub struct Actor {
+    router: Router,
+    pub key: Option<String>,
+    keys: Arc<AtomicU64>,
+}
+
+/// An HTTP answer.
+pub struct Answered {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answered {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The code of the first error.
+    pub fn code(&self) -> String {
+        self.json()["errors"][0]["extensions"]["code"].as_str().unwrap_or("").to_owned()
+    }
+}
+
+/// The code of the first error of an answer.
+pub fn code(answer: &Value) -> &str {
+    answer["errors"][0]["extensions"]["code"].as_str().unwrap_or("")
+}
+
+impl Actor {
+    /// An idempotency key that was not used before.
+    pub fn fresh(&self) -> String {
+        let holder = self.key.as_deref().map_or("nobody", |key| &key[3..29]);
+        format!("{holder}-{}", self.keys.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub async fn send(&self, mut request: Request<Body>) -> Answered {
+        if let Some(key) = &self.key
+            && !request.headers().contains_key("authorization")
+        {
+            let value = format!("Bearer {key}").parse().unwrap();
+            request.headers_mut().insert("authorization", value);
+        }
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec();
+        Answered { status, headers, body }
+    }
+
+    pub async fn get(&self, path: &str, accept: &str) -> Answered {
+        let request = Request::get(path).header("accept", accept).body(Body::empty()).unwrap();
+        self.send(request).await
+    }
+
+    pub async fn post(&self, body: &Value) -> Answered {
+        let request = Request::post("/graphql")
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        self.send(request).await
+    }
+
+    /// The whole answer, errors included.
+    pub async fn answer(&self, query: &str, variables: Value) -> Value {
+        self.post(&json!({ "query": query, "variables": variables })).await.json()
+    }
+
+    /// The data of an answer without errors.
+    #[track_caller]
+    pub fn ask(&self, query: &str, variables: Value) -> impl Future<Output = Value> {
+        let place = std::panic::Location::caller();
+        let (query, actor) = (query.to_owned(), self.clone());
+        async move {
+            let answer = actor.answer(&query, variables).await;
+            assert!(answer.get("errors").is_none(), "at {place}: {query}\n{answer:#}");
+            answer["data"].clone()
+        }
+    }
+
+    /// The payload of a mutation, refused or not.
+    pub async fn mutate(&self, mutation: &str, input: Value, fields: &str) -> Value {
+        let answer = self.attempt(mutation, input, fields).await;
+        assert!(answer.get("errors").is_none(), "{mutation}: {answer:#}");
+        answer["data"][mutation].clone()
+    }
+
+    /// The whole answer to a mutation.
+    pub async fn attempt(&self, mutation: &str, input: Value, fields: &str) -> Value {
+        let (first, rest) = mutation.split_at(1);
+        let kind = format!("{}{rest}Input", first.to_uppercase());
+        let query = format!(
+            "mutation($input: {kind}!) {{ {mutation}(input: $input) {{ {fields} \
+             userErrors {{ code message field }} position repeated }} }}"
+        );
+        self.answer(&query, json!({ "input": input })).await
+    }
+
+    /// The code and the field of a mutation's refusal.
+    pub async fn refusal(&self, mutation: &str, input: Value) -> (String, String) {
+        let payload = self.mutate(mutation, input, "").await;
+        let error = &payload["userErrors"][0];
+        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+        (text(&error["code"]), text(&error["field"]))
+    }
+}
