@@ -49,6 +49,8 @@ pub struct Setup {
     pub store: Option<Arc<dyn EventStore>>,
     /// The memory store under it.
     pub memory: Arc<MemoryStore>,
+    /// Where snapshots and checkpoints are kept; the memory store itself by default.
+    pub side: Option<Arc<dyn SideStore>>,
     /// The clock.
     pub clock: Arc<ManualClock>,
     /// Who moves money back.
@@ -66,6 +68,7 @@ impl Default for Setup {
         Self {
             store: None,
             memory: Arc::new(MemoryStore::new()),
+            side: None,
             clock: Arc::new(ManualClock::new(START)),
             gateway: Arc::new(SimulatedGateway::new()),
             payments: None,
@@ -164,10 +167,10 @@ impl World {
 
     /// With something unusual.
     pub fn with(setup: Setup) -> Self {
-        let Setup { store, memory, clock, gateway, payments, limits, seed } = setup;
+        let Setup { store, memory, side, clock, gateway, payments, limits, seed } = setup;
         let ports = Ports {
             store: store.unwrap_or_else(|| memory.clone()),
-            side: memory.clone() as Arc<dyn SideStore>,
+            side: side.unwrap_or_else(|| memory.clone()),
             clock: clock.clone(),
             ids: Arc::new(SeededIds::new(seed)),
         };

@@ -3,6 +3,7 @@
 mod engine;
 mod graphql;
 mod process;
+mod properties;
 mod scenarios;
 mod simulation;
 mod store_contract;

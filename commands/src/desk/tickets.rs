@@ -83,25 +83,17 @@ impl Desk {
     pub async fn scan(&self, asker: Asker, scan: ScanRequest) -> Result<Scanned, DeskError> {
         let organizer = asker.organizer.ok_or(DeskRejection::OrganizerMissing)?;
         let code = scan.code.trim();
-        let content = match self.read_code(organizer, code).await? {
-            None => return self.refuse_code(asker, &scan, code).await,
-            Some((content, true)) => content,
-            Some((content, false)) => {
-                // It may have been good when this very scan was first asked for.
-                return match self.engine.recall(content.ticket.into(), asker.clone()).await {
-                    Ok(Some(receipt)) => Ok(Scanned { receipt, ticket: Some(content.ticket) }),
-                    Ok(None) | Err(CommandError::NotYours) => {
-                        self.refuse_code(asker, &scan, code).await
-                    }
-                    Err(error) => Err(error.into()),
-                };
-            }
+        // Whether its key is still good is the ticket's to judge, so that one stream alone
+        // answers a scan and remembers it.
+        let Some((content, key_enabled)) = self.read_code(organizer, code).await? else {
+            return self.refuse_code(asker, &scan, code).await;
         };
         let command = ticket::Command::Scan {
             show: scan.show,
             gate: scan.gate.clone(),
             direction: scan.direction,
             generation: content.generation,
+            key_disabled: !key_enabled,
         };
         match self.ask(asker.clone(), content.ticket, command).await {
             Ok(receipt) => Ok(Scanned { receipt, ticket: Some(content.ticket) }),

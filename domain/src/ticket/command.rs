@@ -49,6 +49,8 @@ pub enum Command {
         direction: Direction,
         /// Of the code shown.
         generation: u16,
+        /// The organizer disabled the key that signed the code.
+        key_disabled: bool,
     },
 }
 

@@ -49,8 +49,13 @@ impl Decider for RuleBook {
             Command::SuspendTicket { reason } => suspend(state, reason),
             Command::ReinstateTicket => reinstate(state),
             Command::VoidTicket { reason, even_if_used } => void(state, reason, *even_if_used),
-            Command::Scan { show, gate, direction, generation } => {
-                let shown = Shown { show: *show, direction: *direction, generation: *generation };
+            Command::Scan { show, gate, direction, generation, key_disabled } => {
+                let shown = Shown {
+                    show: *show,
+                    direction: *direction,
+                    generation: *generation,
+                    key_disabled: *key_disabled,
+                };
                 scan(state, ticket, &shown, gate, context.now)
             }
         }
@@ -158,6 +163,7 @@ struct Shown {
     show: ShowId,
     direction: Direction,
     generation: u16,
+    key_disabled: bool,
 }
 
 /// Every reading of a code is a fact of its own, so the same scan again is another event.
@@ -173,7 +179,7 @@ fn scan(
     }
 
     // From here on it must succeed.
-    let Shown { show, direction, generation } = *shown;
+    let Shown { show, direction, generation, .. } = *shown;
     let gate = gate.clone();
     let passed = TicketScanned { gate: gate.clone(), generation };
     happened(match (refusal(state, ticket, shown, now), direction) {
@@ -198,7 +204,7 @@ fn refusal(
     now: Timestamp,
 ) -> Option<ScanRefusal> {
     let live = state.generation();
-    if shown.generation == 0 || shown.generation > live {
+    if shown.key_disabled || shown.generation == 0 || shown.generation > live {
         return Some(ScanRefusal::Invalid);
     }
     let leaves = shown.direction == Direction::Exit

@@ -60,7 +60,7 @@ fn scans() -> impl Strategy<Value = Command> {
     let direction = prop_oneof![Just(Direction::Entry), Just(Direction::Exit)];
     (direction, 0_u16..8, prop::bool::weighted(0.9)).prop_map(|(direction, generation, right)| {
         let gate = GateName::new("north").unwrap();
-        Command::Scan { show: show(right), gate, direction, generation }
+        Command::Scan { show: show(right), gate, direction, generation, key_disabled: false }
     })
 }
 

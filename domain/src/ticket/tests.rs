@@ -101,7 +101,7 @@ fn voided() -> Event {
 }
 
 fn scan(direction: Direction, generation: u16) -> Command {
-    Command::Scan { show: show(), gate: gate(), direction, generation }
+    Command::Scan { show: show(), gate: gate(), direction, generation, key_disabled: false }
 }
 
 fn enter(generation: u16) -> Command {
@@ -272,6 +272,17 @@ fn a_generation_that_was_never_given_out_is_invalid() {
 }
 
 #[test]
+fn a_code_whose_key_was_disabled_is_invalid() {
+    for direction in [Direction::Entry, Direction::Exit] {
+        let key_disabled = true;
+        let scan =
+            Command::Scan { show: show(), gate: gate(), direction, generation: 1, key_disabled };
+        let inside = given([created(), issued(), entered(1)]).at(150);
+        inside.when(scan).then(refused_at(show(), direction, 1, ScanRefusal::Invalid));
+    }
+}
+
+#[test]
 fn a_cancelled_ticket_opens_nothing() {
     let gone = || given([created(), issued(), reissued(2), voided()]).at(150);
     gone().when(enter(2)).then(no_entry(2, ScanRefusal::Canceled));
@@ -291,7 +302,9 @@ fn an_old_code_opens_nothing() {
 fn a_ticket_is_for_one_show() {
     let other = ShowId(Ulid(9));
     for direction in [Direction::Entry, Direction::Exit] {
-        let scan = Command::Scan { show: other, gate: gate(), direction, generation: 1 };
+        let key_disabled = false;
+        let scan =
+            Command::Scan { show: other, gate: gate(), direction, generation: 1, key_disabled };
         let inside = given([created(), issued(), suspended(), entered(1)]).at(150);
         inside.when(scan).then(refused_at(other, direction, 1, ScanRefusal::WrongShow));
     }

@@ -88,7 +88,6 @@ impl Options {
 }
 
 /// What a simulation came to.
-#[derive(Debug)]
 pub struct Report {
     /// What occurred.
     pub coverage: Coverage,
@@ -96,8 +95,12 @@ pub struct Report {
     pub events: usize,
     /// Money that went out, by the gateway's own books.
     pub moved_minor: u64,
-    /// A digest of what happened in which stream, in order.
-    pub digest: u64,
+    /// The store as it was left.
+    pub memory: Arc<MemoryStore>,
+    /// The clock as it was left.
+    pub clock: Arc<ManualClock>,
+    /// The gateway as it was left.
+    pub gateway: Arc<SimulatedGateway>,
 }
 
 /// What went wrong, when, and what was done before.
@@ -216,7 +219,7 @@ impl Simulation {
                 self.rest().await?;
             }
         }
-        Ok(())
+        self.everything_again().await
     }
 
     /// Some ask at once, each one of the processes.
@@ -331,15 +334,13 @@ impl Simulation {
         }
         let memory = &self.ground.memory;
         let events = EventStore::read_all(&**memory, Position(0), usize::MAX).await;
-        let events = events.unwrap_or_default();
-        let words: String =
-            events.iter().map(|event| format!("{} {}\n", event.stream, event.kind)).collect();
-        let digest = hakken_domain::envelope::Fingerprint::of(words.as_bytes()).0;
+        let events = events.unwrap_or_default().len();
         let moved_minor = self.ground.gateway.moved_minor(hakken_domain::money::Currency::JPY);
         self.read.shutdown().await;
         for node in self.nodes.drain(..) {
             node.world.stop().await;
         }
-        Report { coverage: self.coverage, events: events.len(), moved_minor, digest }
+        let Ground { memory, clock, gateway, .. } = self.ground;
+        Report { coverage: self.coverage, events, moved_minor, memory, clock, gateway }
     }
 }

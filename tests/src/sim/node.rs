@@ -130,6 +130,7 @@ impl Node {
         let world = World::with(Setup {
             store: Some(Arc::new(store)),
             memory: ground.memory.clone(),
+            side: None,
             clock: ground.clock.clone(),
             gateway: ground.gateway.clone(),
             payments: ground.payments.clone(),

@@ -18,7 +18,7 @@ use hakken_projections::ALL;
 
 use super::{
     Simulation,
-    call::{Answer, Call, Wish},
+    call::{Answer, Call, Expectation, Wish},
     compare,
     node::Weather,
 };
@@ -150,6 +150,26 @@ impl Simulation {
             }
         }
         Ok(())
+    }
+
+    /// Everything that was ever acknowledged, asked for again: the same answers, no new event.
+    pub(super) async fn everything_again(&mut self) -> Result<(), String> {
+        self.note("everything is asked for again".to_owned());
+        let before = self.head().await;
+        let desk = self.nodes[0].world.desk().clone();
+        for (call, events) in self.actors.acked().to_vec() {
+            let again = Call { expectation: Expectation::Same(events), ..call };
+            let answer = again.give(&desk).await;
+            again.judge(&answer)?;
+            if let Answer::Trouble(what) = answer {
+                return Err(format!("{} was answered {what} in calm weather", again.key));
+            }
+        }
+        self.quiet().await?;
+        match self.head().await.0 - before.0 {
+            0 => Ok(()),
+            more => Err(format!("{more} more events when everything was asked for again")),
+        }
     }
 
     async fn read_models(&mut self) -> Result<(), String> {

@@ -323,3 +323,28 @@ async fn another_process_goes_on_where_one_died() {
         assert_eq!(audit.money(), (20_000, 0));
     }
 }
+
+#[tokio::test]
+async fn a_scan_asked_again_is_answered_as_it_was_though_its_key_was_disabled() {
+    let world = World::start();
+    let show = world.show("concert", hall(2, 10, 0), &[]).await;
+    let hold = world.hold(show, "b1", &["A1", "A2"], "h").await.unwrap();
+    let order = world.order(show, hold, "b1").await;
+    world.pay(order).await.unwrap();
+    let scan = async |item: u16, key: &str| {
+        let code = world.desk().code_of(&asker("x"), ticket_of(order, item)).await.unwrap();
+        let (gate, direction) = (World::gate(), Direction::Entry);
+        let request = hakken_commands::desk::ScanRequest { show, gate, direction, code };
+        world.desk().scan(asker(key), request).await.unwrap().receipt
+    };
+    let before = scan(1, "s1").await;
+    assert_eq!(before.events[0].kind, "ticket-entered");
+    let organizer = hakken_tests::world::organizer_id();
+    let rotate = hakken_domain::organizer::Command::RotateCodeKey;
+    world.ask(organizer, rotate).await.unwrap();
+    let disable = hakken_domain::organizer::Command::DisableCodeKey { code_key: 1 };
+    world.ask(organizer, disable).await.unwrap();
+    let again = scan(1, "s1").await;
+    assert!(again.repeated && again.events == before.events, "{again:?}");
+    assert_eq!(scan(2, "s2").await.events[0].kind, "scan-refused");
+}
