@@ -73,6 +73,15 @@ impl Node {
         Ok(node)
     }
 
+    /// The same for tools, which work on what is there: a mistyped directory is not made.
+    pub async fn open_existing(data: &Path) -> Result<Self> {
+        let dir = DataDir::at(data);
+        if !dir.events.is_file() {
+            return Err(OpenError::Missing { file: dir.events }.into());
+        }
+        Self::open(data, PaymentsMode::Manual).await
+    }
+
     /// Says in the lock's file who has the directory, for those who find it locked.
     pub fn sign(&self, address: &str) {
         let text = format!("process {}, {address}\n", std::process::id());

@@ -21,6 +21,8 @@ use crate::{
 
 /// Requests in hand may take this long when the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+/// The same when the write loop has failed.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// The write loop failed for good: a supervisor should start the process again.
 const FAILED: u8 = 70;
 
@@ -147,6 +149,10 @@ pub async fn run(options: cli::Serve) -> Result<ExitCode> {
                  was acknowledged is on disk. Look above for the cause (a full or failing disk?), \
                  then start hakken again: it recovers from what is there"
             );
+            // Whoever waits is told so; then there is nothing left to wait for.
+            if tokio::time::timeout(LAST_ANSWERS, server.stop()).await.is_err() {
+                tracing::warn!("some requests are cut off");
+            }
             return Ok(ExitCode::from(FAILED));
         }
     }

@@ -1,8 +1,10 @@
 //! `hakken serve`, from its first start to a clean end.
 
+use std::{io::BufRead, process::Stdio};
+
 use serde_json::json;
 
-use super::program::{OnSale, Server, refused};
+use super::program::{OnSale, Server, ended, hakken, refused};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_key_is_printed_once_and_still_opens_after_a_restart() {
@@ -74,6 +76,30 @@ fn a_second_process_on_the_same_data_is_told_who_has_it() {
     refused(&["serve", "--data", data, "--listen", "127.0.0.1:0"], &words);
     refused(&["keys", "list", "--data", data], &words);
     refused(&["rebuild", "--data", data], &words);
+}
+
+#[test]
+fn its_log_is_one_object_a_line_and_never_has_the_key() {
+    let temp = tempfile::tempdir().unwrap();
+    let (data, log) = (temp.path().join("data"), temp.path().join("log"));
+    let arguments = ["serve", "--log", "json", "--listen", "127.0.0.1:0", "--data"];
+    let mut server = hakken(&arguments)
+        .arg(&data)
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let out = std::io::BufReader::new(server.stdout.take().unwrap());
+    let key = out.lines().map_while(Result::ok).find(|line| line.contains("hk_")).unwrap();
+    let pid = server.id().to_string();
+    std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    assert!(ended(&mut server).success());
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(!log.contains(key.trim()));
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let messages: Vec<String> = lines.map(|line| line["message"].to_string()).collect();
+    assert!(messages.iter().any(|message| message.contains("serving")), "{messages:?}");
+    assert!(messages.last().unwrap().contains("stopped"), "{messages:?}");
 }
 
 #[test]
