@@ -35,6 +35,8 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> Result<ExitCode> {
     let (format, level) = match &command {
         Command::Serve(options) => (options.log, "info"),
+        // Its bars and tables say what there is to say.
+        Command::Demo(_) => (LogFormat::Text, "error"),
         _ => (LogFormat::Text, "warn"),
     };
     logging::start(format, level).context("RUST_LOG cannot be read")?;

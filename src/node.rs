@@ -61,14 +61,25 @@ impl Node {
             PaymentsMode::Manual => Arc::new(ManualPayments),
             PaymentsMode::Simulated => Arc::new(SimulatedGateway::new()),
         };
-        let rows = Arc::new(SqliteRows::open(&dir.read_models).await?);
+        let rows = SqliteRows::open(&dir.read_models).await;
+        let rows = Arc::new(rows.with_context(|| no_rows(&dir))?);
         let options = WriteOptions::default();
         let write = Arc::new(WriteSide::start(ports, payments, secret.clone(), options));
         let feed = store.clone() as Arc<dyn EventFeed>;
-        let read = ReadModels::start(feed, rows.clone(), clock).await?;
+        let read = ReadModels::start(feed, rows.clone(), clock).await;
+        let read = read.with_context(|| no_rows(&dir))?;
         let node = Self { write, read, store, secret, head, rows, dir };
         node.sign("which has no address");
         Ok(node)
+    }
+
+    /// The same for tools, which work on what is there: a mistyped directory is not made.
+    pub async fn open_existing(data: &Path) -> Result<Self> {
+        let dir = DataDir::at(data);
+        if !dir.events.is_file() {
+            return Err(OpenError::Missing { file: dir.events }.into());
+        }
+        Self::open(data, PaymentsMode::Manual).await
     }
 
     /// Says in the lock's file who has the directory, for those who find it locked.
@@ -96,6 +107,11 @@ impl Node {
             Err(_) => tracing::debug!("somebody still reads the store"),
         }
     }
+}
+
+fn no_rows(dir: &DataDir) -> String {
+    let file = dir.read_models.display();
+    format!("{file} cannot be used (is the disk full?)")
 }
 
 /// Another process has the directory: who, and what to do.

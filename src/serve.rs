@@ -21,6 +21,8 @@ use crate::{
 
 /// Requests in hand may take this long when the server is told to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+/// The same when the write loop has failed.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// The write loop failed for good: a supervisor should start the process again.
 const FAILED: u8 = 70;
 
@@ -95,6 +97,15 @@ impl Server {
         Ok(create_key(desk, secret, &SystemSecrets, actor, new).await?.0)
     }
 
+    /// Waits until the write loop has failed for good.
+    pub async fn failed(&self) {
+        let mut health = self.node.write.engine().health();
+        if health.wait_for(|health| *health == Health::Failed).await.is_err() {
+            // The loop has stopped, and stopped well: it cannot fail any more.
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Takes no more requests, lets those in hand finish, makes all of it durable, and closes
     /// every file.
     pub async fn stop(self) {
@@ -129,16 +140,19 @@ pub async fn run(options: cli::Serve) -> Result<ExitCode> {
         ));
     }
     tracing::info!(%address, data = %data.display(), "serving");
-    let mut health = server.node.write.engine().health();
     tokio::select! {
         name = signals.any() => tracing::info!(signal = name, "stopping"),
-        _ = health.wait_for(|health| *health == Health::Failed) => {
+        () = server.failed() => {
             tracing::error!(
                 data = %data.display(),
                 "the event store can no longer be written, and nothing more is accepted. All that \
                  was acknowledged is on disk. Look above for the cause (a full or failing disk?), \
                  then start hakken again: it recovers from what is there"
             );
+            // Whoever waits is told so; then there is nothing left to wait for.
+            if tokio::time::timeout(LAST_ANSWERS, server.stop()).await.is_err() {
+                tracing::warn!("some requests are cut off");
+            }
             return Ok(ExitCode::from(FAILED));
         }
     }

@@ -351,3 +351,126 @@ impl Counter {
         self.found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hakken_domain::{
+        inventory::{HoldConfirmed, HoldEnded, PoolPlaces, SeatsHeld},
+        legs::Legs,
+        names::BuyerRef,
+        ticket::{Channel, ScanRefusal, TicketScanned},
+        time::Timestamp,
+    };
+
+    use super::*;
+
+    fn show() -> ShowId {
+        ShowId::derived("test", "show")
+    }
+
+    fn hold(name: &str) -> HoldId {
+        HoldId::derived("test", name)
+    }
+
+    fn order() -> OrderId {
+        OrderId::derived("test", "order")
+    }
+
+    fn seat(legs: (u8, u8)) -> Places {
+        let seats = vec![SeatId::new("A1").unwrap()];
+        Places { seats, pools: Vec::new(), legs: Legs::new(legs.0, legs.1).unwrap() }
+    }
+
+    fn held(name: &str, places: Places) -> inventory::Event {
+        inventory::Event::SeatsHeld(SeatsHeld {
+            hold: hold(name),
+            buyer: BuyerRef::new("b1").unwrap(),
+            places,
+            allotment: None,
+            expires_at: Timestamp::MAX,
+        })
+    }
+
+    fn confirmed(name: &str, places: Places) -> inventory::Event {
+        inventory::Event::HoldConfirmed(HoldConfirmed {
+            hold: hold(name),
+            order: order(),
+            buyer: BuyerRef::new("b1").unwrap(),
+            places,
+        })
+    }
+
+    #[track_caller]
+    fn counted(events: &[inventory::Event]) -> Recount {
+        let mut counter = Counter::default();
+        events.iter().for_each(|event| counter.inventory(show(), event));
+        counter.found
+    }
+
+    #[test]
+    fn a_seat_that_two_hold_at_once_is_oversold() {
+        let one_leg = || seat((0, 1));
+        assert_eq!(counted(&[held("one", one_leg()), held("two", one_leg())]).oversold, 1);
+        let sold = [held("one", one_leg()), confirmed("one", one_leg()), held("two", one_leg())];
+        assert_eq!(counted(&sold).oversold, 1);
+        assert_eq!(counted(&[held("one", seat((0, 2))), held("two", seat((2, 3)))]).oversold, 0);
+        let ended = HoldEnded { hold: hold("one"), places: one_leg() };
+        let again =
+            [held("one", one_leg()), inventory::Event::HoldExpired(ended), held("two", one_leg())];
+        let counted = counted(&again);
+        assert_eq!((counted.oversold, counted.expired), (0, 1));
+    }
+
+    #[test]
+    fn a_pool_holds_no_more_than_its_places() {
+        let mut counter = Counter::default();
+        let pool = PoolId::new("standing").unwrap();
+        counter.pools.insert((show(), pool.clone()), (5, [0; 64]));
+        let places = |count| Places {
+            pools: vec![PoolPlaces { pool: pool.clone(), count }],
+            ..Places::default()
+        };
+        counter.inventory(show(), &held("one", places(4)));
+        assert_eq!(counter.found.oversold, 0);
+        counter.inventory(show(), &held("two", places(3)));
+        assert_eq!(counter.found.oversold, 2);
+    }
+
+    #[test]
+    fn a_hold_sells_what_it_has() {
+        let strange = counted(&[held("one", seat((0, 1))), confirmed("one", seat((0, 2)))]);
+        assert_eq!(strange.problems.len(), 1);
+    }
+
+    #[test]
+    fn a_paid_order_without_ticket_or_money_back_is_found() {
+        let mut counter = Counter::default();
+        let mut known = Order { items: vec![1], captured: 100, paid: true, ..Order::default() };
+        known.confirmed = true;
+        counter.orders.insert(order(), known);
+        let problems = counter.conclude().problems;
+        assert!(problems.iter().any(|problem| problem.contains("has 0 tickets")), "{problems:?}");
+
+        let mut counter = Counter::default();
+        let lost = Order { captured: 100, paid: true, unfulfilled: true, ..Order::default() };
+        counter.orders.insert(order(), lost);
+        let problems = counter.conclude().problems;
+        assert!(problems.iter().any(|p| p.contains("got nothing and 0 back")), "{problems:?}");
+    }
+
+    #[test]
+    fn a_ticket_that_lets_two_in_is_found() {
+        let mut counter = Counter::default();
+        let id = TicketId::derived("test", "ticket");
+        let issued = ticket::TicketIssued { generation: 1, code_key: 1, channel: Channel::Online };
+        counter.ticket(id, &ticket::Event::TicketIssued(issued));
+        for _ in 0..2 {
+            let gate = "main".parse().unwrap();
+            let entered = TicketScanned { gate, generation: 1 };
+            counter.ticket(id, &ticket::Event::TicketEntered(entered));
+        }
+        counter.refuse(ScanRefusal::AlreadyRedeemed);
+        assert_eq!(counter.found.problems.len(), 1);
+        assert_eq!(counter.found.refusals["already_redeemed"], 1);
+    }
+}

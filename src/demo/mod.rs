@@ -22,7 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use hakken_adapters::data_dir::DataDir;
 use hakken_projections::{ALL, BuildKind};
 use serde_json::json;
@@ -73,6 +73,10 @@ pub async fn run(options: cli::Demo) -> Result<ExitCode> {
     let outcome = tokio::select! {
         outcome = play(&server, hall, &data, &options, story) => Some(outcome),
         _ = signals.any() => None,
+        () = server.failed() => Some(Err(anyhow!(
+            "the event store can no longer be written: is the disk full? All that was \
+             acknowledged is in {}", data.display()
+        ))),
     };
     let code = match outcome {
         None => Ok(ExitCode::from(INTERRUPTED)),
@@ -265,7 +269,7 @@ async fn verify(stage: &Stage, story: Story) -> Result<(Vec<Outcome>, Duration)>
 
 fn tell(stage: &Stage, summary: &Summary, options: &cli::Demo, story: Story) {
     if options.json {
-        print_line(&summary.json().to_string());
+        print_line(&summary.json());
         return;
     }
     if story.is_colourful() {

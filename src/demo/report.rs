@@ -1,12 +1,12 @@
 //! What the demo tells in the end: for people a table, for programs one JSON object.
 
-use std::{fmt::Write as _, io::IsTerminal, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, io::IsTerminal, time::Duration};
 
 use comfy_table::{
     Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Table, Width, presets,
 };
 use hakken_domain::money::Currency;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::{
     count::Recount,
@@ -18,6 +18,8 @@ use crate::tools::projections::Outcome;
 /// How wide the columns of the tables are.
 const NAMES: u16 = 24;
 const WORDS: u16 = 76;
+const FEWEST_WORDS: u16 = 30;
+const BORDERS: u16 = 3;
 
 /// Everything that is told.
 pub struct Summary {
@@ -93,64 +95,69 @@ impl Summary {
     }
 
     /// One object for programs.
-    pub fn json(&self) -> Value {
-        let rates: Map<String, Value> = self
-            .rates()
-            .into_iter()
-            .map(|(name, rate)| (name.to_owned(), json!((rate * 10.0).round() / 10.0)))
-            .collect();
-        let latencies: Map<String, Value> = KINDS
-            .iter()
-            .map(|(name, kind)| {
-                let Latency { answers, p50, p99 } = self.told.latency(*kind);
-                let millis = |time: Duration| (time.as_secs_f64() * 1e5).round() / 100.0;
-                let latency = json!({ "answers": answers, "p50": millis(p50), "p99": millis(p99) });
-                ((*name).to_owned(), latency)
-            })
-            .collect();
+    pub fn json(&self) -> String {
         let (recount, told) = (&self.recount, &self.told);
-        json!({
-            "ok": self.problems.is_empty(),
-            "problems": self.problems,
-            "hall": self.hall,
-            "seats": self.places,
-            "numbered_seats": self.numbered,
-            "sold": recount.sold,
-            "oversold": recount.oversold,
-            "issued": recount.issued,
-            "reissued": recount.reissued,
-            "voided": recount.voided,
-            "admitted": recount.admitted,
-            "refused": recount.refused,
-            "refused_by_reason": recount.refusals,
-            "captured_minor": recount.captured_minor,
-            "refunded_minor": recount.refunded_minor,
-            "currency": "JPY",
-            "rebuilt_equal": self.rebuilt_equal(),
-            "rates": rates,
-            "latencies_ms": latencies,
-            "seconds": {
-                "sale": self.took.sale.as_secs_f64(),
-                "gates": self.took.gates.as_secs_f64(),
-                "rebuild": self.took.rebuild.as_secs_f64(),
-                "all": self.took.all.as_secs_f64(),
-            },
-            "holds": {
-                "granted": recount.holds,
-                "refused_by_code": told.refusals,
-                "released": recount.released,
-                "expired": recount.expired,
-            },
-            "orders": {
-                "sold": self.orders_sold(),
-                "reseated": recount.reseated,
-                "refunded_late": recount.unfulfilled,
-            },
-            "events": recount.events,
-            "events_heard": self.heard,
-            "buyers": self.buyers,
-            "seed": self.seed,
-        })
+        let rates = self.rates().map(|(name, rate)| (name, (rate * 10.0).round() / 10.0));
+        let latencies = KINDS.map(|(name, kind)| {
+            let Latency { answers, p50, p99 } = told.latency(kind);
+            let millis = |time: Duration| (time.as_secs_f64() * 1e5).round() / 100.0;
+            (name, json!({ "answers": answers, "p50": millis(p50), "p99": millis(p99) }))
+        });
+        let seconds = |time: Duration| (time.as_secs_f64() * 1e3).round() / 1e3;
+        // A list of pairs keeps the order in which people read it.
+        let fields = [
+            ("ok", json!(self.problems.is_empty())),
+            ("hall", json!(self.hall)),
+            ("seats", json!(self.places)),
+            ("sold", json!(recount.sold)),
+            ("oversold", json!(recount.oversold)),
+            ("issued", json!(recount.issued)),
+            ("admitted", json!(recount.admitted)),
+            ("refused", json!(recount.refused)),
+            ("captured_minor", json!(recount.captured_minor)),
+            ("refunded_minor", json!(recount.refunded_minor)),
+            ("currency", json!("JPY")),
+            ("rebuilt_equal", json!(self.rebuilt_equal())),
+            ("rates", json!(BTreeMap::from(rates))),
+            ("latencies_ms", json!(BTreeMap::from(latencies))),
+            ("numbered_seats", json!(self.numbered)),
+            ("reissued", json!(recount.reissued)),
+            ("voided", json!(recount.voided)),
+            ("refused_by_reason", json!(recount.refusals)),
+            (
+                "holds",
+                json!({
+                    "granted": recount.holds,
+                    "refused_by_code": told.refusals,
+                    "released": recount.released,
+                    "expired": recount.expired,
+                }),
+            ),
+            (
+                "orders",
+                json!({
+                    "sold": self.orders_sold(),
+                    "reseated": recount.reseated,
+                    "refunded_late": recount.unfulfilled,
+                }),
+            ),
+            ("events", json!(recount.events)),
+            ("events_heard", json!(self.heard)),
+            (
+                "seconds",
+                json!({
+                    "sale": seconds(self.took.sale),
+                    "gates": seconds(self.took.gates),
+                    "rebuild": seconds(self.took.rebuild),
+                    "all": seconds(self.took.all),
+                }),
+            ),
+            ("buyers", json!(self.buyers)),
+            ("seed", json!(self.seed)),
+            ("problems", json!(self.problems)),
+        ];
+        let fields = fields.map(|(name, value)| format!("\"{name}\":{value}"));
+        format!("{{{}}}", fields.join(","))
     }
 
     /// A table for people.
@@ -168,7 +175,7 @@ impl Summary {
         let mut rows = Rows::new();
         let sold = format!("{} of {} places", grouped(recount.sold), grouped(self.places));
         rows.good("sold 販売", &sold, recount.sold == self.places);
-        rows.good("sold twice", &grouped(recount.oversold), recount.oversold == 0);
+        rows.good("oversold", &grouped(recount.oversold), recount.oversold == 0);
         let requests = told.latency(Kind::Hold).answers;
         let refused: u64 = told.refusals.values().sum();
         rows.row(
@@ -295,7 +302,8 @@ struct Page(String);
 impl Page {
     fn add(&mut self, title: &str, mut rows: Rows) {
         let fixed = |width| ColumnConstraint::Absolute(Width::Fixed(width));
-        rows.0.set_constraints([fixed(NAMES), fixed(WORDS)]);
+        let room = rows.0.width().map_or(WORDS, |width| width.saturating_sub(NAMES + BORDERS));
+        rows.0.set_constraints([fixed(NAMES), fixed(room.clamp(FEWEST_WORDS, WORDS))]);
         let bold = if console_colours() { ("\x1b[1;36m", "\x1b[0m") } else { ("", "") };
         // Writing to a string cannot fail.
         let _ = writeln!(self.0, "\n  {}{title}{}", bold.0, bold.1);
@@ -332,7 +340,7 @@ impl Rows {
 }
 
 /// Words with their numbers, the most frequent first.
-fn listed(counts: &std::collections::BTreeMap<String, u64>) -> String {
+fn listed(counts: &BTreeMap<String, u64>) -> String {
     let mut sorted: Vec<_> = counts.iter().collect();
     sorted.sort_by_key(|(word, count)| (std::cmp::Reverse(**count), word.as_str()));
     let mut text = String::new();

@@ -12,7 +12,7 @@ use hakken_projections::PageRequest;
 
 use super::print_line;
 use crate::{
-    cli::{self, PaymentsMode, RoleName},
+    cli::{self, RoleName},
     node::Node,
     wiring::SystemSecrets,
 };
@@ -37,7 +37,7 @@ pub async fn run(command: cli::Keys) -> Result<()> {
         | cli::Keys::List { data, .. }
         | cli::Keys::Revoke { data, .. } => data.data.clone(),
     };
-    let node = Node::open(&data, PaymentsMode::Manual).await?;
+    let node = Node::open_existing(&data).await?;
     let result = match command {
         cli::Keys::Create { role, organizer, label, .. } => {
             create(&node, NewKey { label, role: role.into(), organizer }).await

@@ -25,7 +25,7 @@ fn every_command_and_every_option_is_explained() {
         let help = good(&arguments);
         assert!(help.contains("Usage: hakken"), "{help}");
         let first = help.lines().next().unwrap_or_default();
-        assert!(first.ends_with('.') || first.contains(". ") || first.contains(':'), "{first}");
+        assert!(first.split(' ').count() > 3, "{first}");
         let mut lines = help.lines().peekable();
         while let Some(line) = lines.next() {
             let option = line.trim_start();

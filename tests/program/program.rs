@@ -75,12 +75,24 @@ pub struct Server {
 impl Server {
     /// Starts it and waits until it listens.
     pub fn start(data: &Path) -> Self {
+        Self::start_with(data, None)
+    }
+
+    /// The same; its files can grow to so many kilobytes.
+    pub fn start_with(data: &Path, file_kilobytes: Option<u32>) -> Self {
         let data = data.to_str().expect("a good path");
-        let mut child = hakken(&["serve", "--data", data, "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the binary runs");
+        let arguments = ["serve", "--data", data, "--listen", "127.0.0.1:0"];
+        let mut command = match file_kilobytes {
+            None => hakken(&arguments),
+            Some(kilobytes) => {
+                let mut shell = Command::new("bash");
+                let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$@\"");
+                shell.args(["-c", &script, "bash", env!("CARGO_BIN_EXE_hakken")]).args(arguments);
+                shell
+            }
+        };
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
         let out = child.stdout.take().expect("it is piped");
         let (sender, lines) = std::sync::mpsc::channel();
         thread::spawn(move || {

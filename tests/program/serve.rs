@@ -1,8 +1,10 @@
 //! `hakken serve`, from its first start to a clean end.
 
+use std::{io::BufRead, process::Stdio};
+
 use serde_json::json;
 
-use super::program::{OnSale, Server, refused};
+use super::program::{OnSale, Server, ended, hakken, refused};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_key_is_printed_once_and_still_opens_after_a_restart() {
@@ -77,6 +79,30 @@ fn a_second_process_on_the_same_data_is_told_who_has_it() {
 }
 
 #[test]
+fn its_log_is_one_object_a_line_and_never_has_the_key() {
+    let temp = tempfile::tempdir().unwrap();
+    let (data, log) = (temp.path().join("data"), temp.path().join("log"));
+    let arguments = ["serve", "--log", "json", "--listen", "127.0.0.1:0", "--data"];
+    let mut server = hakken(&arguments)
+        .arg(&data)
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let out = std::io::BufReader::new(server.stdout.take().unwrap());
+    let key = out.lines().map_while(Result::ok).find(|line| line.contains("hk_")).unwrap();
+    let pid = server.id().to_string();
+    std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+    assert!(ended(&mut server).success());
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(!log.contains(key.trim()));
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let messages: Vec<String> = lines.map(|line| line["message"].to_string()).collect();
+    assert!(messages.iter().any(|message| message.contains("serving")), "{messages:?}");
+    assert!(messages.last().unwrap().contains("stopped"), "{messages:?}");
+}
+
+#[test]
 fn an_address_that_is_taken_is_named() {
     let temp = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -92,6 +118,34 @@ fn data_without_its_secret_is_not_served() {
     std::fs::remove_file(temp.path().join("secret")).unwrap();
     let data = temp.path().to_str().unwrap();
     refused(&["serve", "--data", data, "--listen", "127.0.0.1:0"], &["secret", "backup"]);
+}
+
+/// A shell lets files grow no further than 1.5 MB, which SQLite takes for a failing disk.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_fails_ends_the_process_and_loses_nothing() {
+    let temp = tempfile::tempdir().unwrap();
+    let server = Server::start_with(temp.path(), Some(1_500));
+    let operator = server.client(&server.key.clone().unwrap());
+    let on_sale = OnSale::open(&operator, 1_000).await;
+    let seller = operator.with_key(&on_sale.seller_key);
+    let mut granted = Vec::new();
+    for seat in 0..1_000 {
+        let Ok(answer) = seller.try_ask(HOLD, hold(&on_sale.show, seat)).await else { break };
+        match answer["data"]["holdSeats"]["hold"]["id"].as_str() {
+            Some(id) => granted.push((seat, id.to_owned())),
+            None => break,
+        }
+    }
+    assert!((10..1_000).contains(&granted.len()), "{} were granted", granted.len());
+    assert_eq!(server.ended().code(), Some(70));
+
+    let server = Server::start_again(temp.path());
+    let seller = server.client(&on_sale.seller_key);
+    for (seat, id) in granted {
+        let answer = seller.ask(HOLD, hold(&on_sale.show, seat)).await;
+        assert_eq!(answer["holdSeats"]["hold"]["id"], *id);
+        assert_eq!(answer["holdSeats"]["repeated"], true);
+    }
 }
 
 const HOLD: &str = "mutation($input: HoldSeatsInput!) { holdSeats(input: $input) {

@@ -51,6 +51,18 @@ fn events_are_told_filtered_and_whole() {
 }
 
 #[test]
+fn a_mistyped_directory_is_not_made() {
+    let temp = tempfile::tempdir().unwrap();
+    let missing = temp.path().join("dta");
+    let data = missing.to_str().unwrap();
+    for command in [&["keys", "list"][..], &["verify"], &["rebuild"], &["events"]] {
+        let arguments: Vec<&str> = command.iter().copied().chain(["--data", data]).collect();
+        refused(&arguments, &[data, "does not exist"]);
+    }
+    assert!(!missing.exists());
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_events_quietly() {
     let temp = after_a_demo();
     let data = data_of(temp.path());

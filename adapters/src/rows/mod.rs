@@ -21,7 +21,7 @@ use hakken_projections::rows::{
     RowStore, Table, Tables, Value,
 };
 use sqlx::{
-    AssertSqlSafe, Row as _, Sqlite, SqliteConnection, SqlitePool,
+    AssertSqlSafe, Connection as _, Row as _, Sqlite, SqliteConnection, SqlitePool,
     sqlite::{
         SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow,
         SqliteSynchronous,
@@ -114,6 +114,12 @@ impl SqliteRows {
                 .max_connections(connections)
                 .idle_timeout(None)
                 .max_lifetime(None)
+                // A commit that met a full disk has ended its transaction already, and its
+                // connection would begin no other: another one takes its place.
+                .before_acquire(|connection, _| {
+                    let is_sound = !connection.is_in_transaction();
+                    Box::pin(async move { Ok(is_sound) })
+                })
         };
         let writer = pool(1).connect_with(options.clone()).await?;
         if let Err(error) = prepare(&writer).await {

@@ -55,3 +55,14 @@ async fn what_was_committed_is_there_when_the_file_is_opened_again() {
     let builds = rows.builds().await.expect("builds");
     assert_eq!((builds.len(), builds[0].id, builds[0].version), (1, build, 3));
 }
+
+#[tokio::test]
+async fn a_connection_whose_transaction_the_disk_ended_is_replaced() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rows = SqliteRows::open(&folder.path().join("read-models.db")).await.expect("a file");
+    // SQLite ends a transaction by itself when its commit meets a full disk.
+    let mut transaction = rows.writer.begin().await.expect("a transaction");
+    sqlx::query("ROLLBACK").execute(&mut *transaction).await.expect("its end");
+    drop(transaction);
+    rows.create("p", 1, Purpose::Served, &[]).await.expect("another connection");
+}

@@ -82,6 +82,12 @@ impl Side {
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
+            // A commit that met a full disk has ended its transaction already, and its
+            // connection would begin no other: another one takes its place.
+            .before_acquire(|connection, _| {
+                let is_sound = !connection.is_in_transaction();
+                Box::pin(async move { Ok(is_sound) })
+            })
             .connect_lazy_with(options);
         let streams = names.iter().filter_map(|name| name.parse().ok()).collect();
         Ok(Self { pool, streams: Mutex::new(streams) })
