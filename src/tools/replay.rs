@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use hakken_adapters::{data_dir::DataDir, sqlite::SqliteStore};
 use hakken_domain::{State, envelope::StoredEvent};
 use hakken_projections::feed::EventFeed;
+use serde_json::Value;
 
 use super::{events, print_line};
 use crate::cli;
@@ -39,7 +40,7 @@ pub async fn run(options: cli::Replay) -> Result<()> {
     let Some(newest) = newest else {
         bail!("{stream} has no events then: see `hakken events` for the streams there are");
     };
-    let state = serde_json::to_value(&state)?;
+    let state = unfolded(serde_json::to_value(&state)?);
     if options.json {
         print_line(&serde_json::json!({ "version": version, "state": state }).to_string());
     } else {
@@ -47,6 +48,20 @@ pub async fn run(options: cli::Replay) -> Result<()> {
         print_line(&serde_json::to_string_pretty(&state)?);
     }
     Ok(())
+}
+
+/// Snapshots keep some events as JSON in a text: readers want to see what is in it.
+fn unfolded(value: Value) -> Value {
+    match value {
+        Value::String(text) if text.starts_with('{') => {
+            serde_json::from_str(&text).map_or(Value::String(text), unfolded)
+        }
+        Value::Array(items) => items.into_iter().map(unfolded).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (name, unfolded(value))).collect()
+        }
+        other => other,
+    }
 }
 
 /// Was it recorded by then?

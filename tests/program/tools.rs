@@ -90,6 +90,7 @@ fn a_ticket_is_replayed_as_it_is_and_as_it_was() {
     let kinds: Vec<&str> = now.iter().filter_map(|line| line["kind"].as_str()).collect();
     assert_eq!(kinds[..2], ["ticket-created", "ticket-issued"]);
     assert!(kinds.contains(&"ticket-entered"));
+    assert_eq!(now[now.len() - 1]["state"]["Ticket"]["created"], now[0]["data"]);
     let issued = now[1]["position"].to_string();
     let then = lines(&good(&["replay", stream, "--json", "--as-of", &issued, "--data", data]));
     assert_eq!(then.len(), 3);
