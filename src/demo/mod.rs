@@ -241,7 +241,8 @@ async fn rebuild_under_load(
     while ledger.sold() * 100 < stage.hall.places() * REBUILD_PERCENT {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let picture = stage.auditor.get(&format!("/shows/{}/map.svg", stage.show)).await?;
+    let picture = format!("/shows/{}/map.svg?atLeast={}", stage.show, stage.opened_at);
+    let picture = stage.auditor.get(&picture).await?;
     tokio::fs::write(&file, picture).await.context("the picture of the hall is not written")?;
     let begun = Instant::now();
     stage.operator.must(REBUILD, json!({})).await.context("the rebuild does not begin")?;

@@ -37,6 +37,8 @@ pub struct Stage {
     pub organizer: String,
     /// Global id of the show that is sold.
     pub show: String,
+    /// The position at which its sales were opened.
+    pub opened_at: u64,
     /// Global id of the show of the next day, which nobody has tickets for.
     pub tomorrow: String,
 }
@@ -75,7 +77,7 @@ impl Stage {
             "maxPlacesPerBuyer": BUYER_LIMIT,
         });
         let input = json!({ "idempotencyKey": run, "show": show, "rules": rules });
-        owner.must(OPEN_SALES, input).await.context("sales are not opened")?;
+        let opened = owner.must(OPEN_SALES, input).await.context("sales are not opened")?;
         Ok(Self {
             box_office: operator.with_key(&seller),
             auditor: operator.with_key(&auditor),
@@ -85,6 +87,7 @@ impl Stage {
             organizer,
             gates,
             show,
+            opened_at: opened["position"].as_u64().context("sales were opened nowhere")?,
             tomorrow,
             operator,
             run,
@@ -194,4 +197,4 @@ const SCHEDULE_SHOW: &str = "mutation($input: ScheduleShowInput!) {
 const OFFER: &str = "mutation($input: OfferTicketTypeInput!) {
     offerTicketType(input: $input) { userErrors { code message field } } }";
 const OPEN_SALES: &str = "mutation($input: OpenSalesInput!) {
-    openSales(input: $input) { userErrors { code message field } } }";
+    openSales(input: $input) { position userErrors { code message field } } }";

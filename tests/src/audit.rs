@@ -14,12 +14,14 @@ use hakken_domain::{
     inventory::{self, Places},
     names::{HoldId, OrderId, PaymentId, PoolId, RefundId, SeatId, ShowId, TicketId},
     order::{self, Item},
-    ticket,
+    show, ticket,
 };
 
 #[derive(Default)]
 struct Inventory {
     legs: u8,
+    on_sale: bool,
+    called_off: bool,
     capacity: HashMap<PoolId, u32>,
     seats: HashMap<(SeatId, u8), HoldId>,
     pools: HashMap<(PoolId, u8), u32>,
@@ -91,6 +93,10 @@ impl Audit {
             Event::Inventory(event) => self.shows.entry(ShowId(id)).or_default().event(event),
             Event::Order(event) => self.orders.entry(OrderId(id)).or_default().event(event),
             Event::Ticket(event) => self.tickets.entry(TicketId(id)).or_default().event(event),
+            Event::Show(show::Event::ShowCancelled(_)) => {
+                self.shows.entry(ShowId(id)).or_default().called_off = true;
+                Ok(())
+            }
             Event::Show(_)
             | Event::Venue(_)
             | Event::Organizer(_)
@@ -118,6 +124,7 @@ impl Audit {
             }
         }
         for (id, show) in &self.shows {
+            must!(!(show.called_off && show.on_sale), "show {id} is called off and still on sale");
             for (hold, (order, _)) in &show.sold {
                 let live = self.orders.get(order).is_some_and(|o| o.confirmed && !o.over);
                 must!(live, "show {id}: hold {hold} is sold to order {order}, which is not live");
@@ -172,6 +179,7 @@ impl Inventory {
         match event {
             E::SalesOpened(opened) => {
                 self.legs = opened.legs;
+                self.on_sale = true;
                 for pool in &opened.seat_map.pools {
                     self.capacity.insert(pool.id.clone(), pool.capacity);
                 }
@@ -208,8 +216,8 @@ impl Inventory {
                     self.sold.remove(&returned.hold);
                 }
             }
+            E::SalesClosed(_) => self.on_sale = false,
             E::SalesRulesChanged(_)
-            | E::SalesClosed(_)
             | E::SeatsBlocked(_)
             | E::SeatsUnblocked(_)
             | E::AllotmentSet(_)

@@ -1,15 +1,22 @@
 //! What people look at: GraphiQL, and pictures of seat maps.
 
 use axum::{
-    extract::{Path, State},
+    extract::{Path, Query, State, rejection::QueryRejection},
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
-use hakken_domain::names::{SeatId, ShowId};
+use hakken_domain::{
+    envelope::Position,
+    names::{SeatId, ShowId},
+};
 use hakken_projections::models::seat_availability::SeatStatus;
 
+use serde::Deserialize;
+
 use super::{App, ENDPOINT, fault, graphql, problem};
-use crate::{auth::Right, faults::Fault, graphiql, ids::GlobalId, ports::SeatMark};
+use crate::{
+    auth::Right, faults::Fault, graphiql, ids::GlobalId, ports::SeatMark, schema::visible,
+};
 
 /// What a newcomer finds in the editor.
 const FIRST_QUERY: &str = "\
@@ -69,12 +76,25 @@ pub(super) async fn asset(Path(path): Path<String>) -> Response {
     }
 }
 
-/// `GET /shows/{id}/map.svg`: the seat map of a show with what is free, for whoever may see it.
+/// What a picture must show at least.
+#[derive(Debug, Deserialize)]
+pub(super) struct MapParameters {
+    #[serde(rename = "atLeast")]
+    at_least: Option<u64>,
+}
+
+/// `GET /shows/{id}/map.svg`: the seat map of a show with what is free, for whoever may see it;
+/// `?atLeast=POSITION` as in queries.
 pub(super) async fn map(
     State(app): State<App>,
     Path(show): Path<String>,
+    parameters: Result<Query<MapParameters>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
+    let at_least = match parameters {
+        Ok(Query(parameters)) => parameters.at_least.map(Position),
+        Err(error) => return problem(StatusCode::BAD_REQUEST, "BAD_REQUEST", &error.body_text()),
+    };
     let not_found =
         || problem(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no picture of such a show.");
     let caller = match graphql::caller(&app, &headers).await {
@@ -88,6 +108,9 @@ pub(super) async fn map(
     let (Ok(show), Some(pictures)) = (ShowId::parse(&show), app.api.pictures.clone()) else {
         return not_found();
     };
+    if let Err(late) = visible::wait(&app.api, "seat_availability", at_least).await {
+        return fault(StatusCode::SERVICE_UNAVAILABLE, &late);
+    }
     let now = app.api.write.engine().clock().now();
     let found = match app.api.models.availability(caller.organizer, show, None, now).await {
         Ok(Some(found)) => found,

@@ -9,7 +9,7 @@ mod queries;
 mod scalars;
 mod subscriptions;
 mod types;
-mod visible;
+pub(crate) mod visible;
 
 use std::sync::Arc;
 

@@ -8,6 +8,7 @@
 //! | `order-cancelled` | release the holds |
 //! | `cancellation-requested` | void the tickets, give their places back, then let the money go |
 //! | `payment-reversed` | suspend the tickets |
+//! | `show-cancelled`, `sales-opened` | close the sales of a show that is called off |
 
 use futures_util::future::{BoxFuture, try_join_all};
 use hakken_domain::{
@@ -17,7 +18,7 @@ use hakken_domain::{
     legs::Legs,
     names::{BuyerRef, CancellationId, HoldId, OrderId, Reason, ShowId, TicketId},
     order::{self, CancellationRequested, Item, OrderStatus},
-    show::Issuance,
+    show::{self, Issuance},
     ticket::{self, Channel, EntryRule, TicketCreated},
     time::Timestamp,
 };
@@ -341,6 +342,31 @@ impl Checkout {
         expect_done("complete", steps.send("complete", order.id.into(), complete).await?)
     }
 
+    /// A show that was called off is put on sale: whoever asked for that had looked before.
+    async fn opened(&self, steps: &Steps<'_>, show: ShowId) -> Result<(), Retry> {
+        let is_cancelled = steps.read(StreamId::show(show), |state| {
+            let State::Show(show) = state else { unreachable!("a show's stream") };
+            show.is_cancelled()
+        });
+        if is_cancelled.await? {
+            let reason = Reason::new("the show is called off").expect("a good reason");
+            self.called_off(steps, show, reason).await?;
+        }
+        Ok(())
+    }
+
+    async fn called_off(
+        &self,
+        steps: &Steps<'_>,
+        show: ShowId,
+        reason: Reason,
+    ) -> Result<(), Retry> {
+        let close = inventory::Command::CloseSales { reason };
+        // A refusal means that it is not on sale.
+        let _ = steps.send("close-sales", StreamId::inventory(show), close).await?;
+        Ok(())
+    }
+
     async fn reversed(&self, steps: &Steps<'_>, reason: &Reason) -> Result<(), Retry> {
         let order = self.order(steps).await?;
         if order.status != OrderStatus::Confirmed {
@@ -384,6 +410,8 @@ impl Process for Checkout {
                 | "order-cancelled"
                 | "cancellation-requested"
                 | "payment-reversed"
+                | "show-cancelled"
+                | "sales-opened"
         )
     }
 
@@ -391,7 +419,15 @@ impl Process for Checkout {
         Box::pin(async move {
             let steps = Steps { engine: &self.engine, event, process: self.name() };
             let Ok(decoded) = event.decoded() else { return Ok(()) };
-            let Event::Order(event) = &decoded.event else { return Ok(()) };
+            let show = ShowId(event.stream.id);
+            let event = match &decoded.event {
+                Event::Order(event) => event,
+                Event::Show(show::Event::ShowCancelled(cancelled)) => {
+                    return self.called_off(&steps, show, cancelled.reason.clone()).await;
+                }
+                Event::Inventory(_) => return self.opened(&steps, show).await,
+                _ => return Ok(()),
+            };
             match event {
                 order::Event::OrderPaid(_) => self.paid(&steps).await,
                 order::Event::OrderUnfulfilled(_) => self.unfulfilled(&steps).await,

@@ -4,13 +4,14 @@
 use std::{sync::Arc, time::Duration};
 
 use hakken_commands::{
-    engine::Tenant,
+    engine::{CommandError, Tenant},
     process::ticket_of,
     store::{EventStore, StoreErrorKind},
 };
 use hakken_domain::{
     State,
     envelope::StreamId,
+    inventory,
     money::Currency,
     names::{CancellationId, OrderId, PaymentId, PaymentMethod, RefundId, ShowId},
     order::{self, OrderStatus, RefundPolicy, RefundState},
@@ -347,4 +348,21 @@ async fn a_scan_asked_again_is_answered_as_it_was_though_its_key_was_disabled() 
     let again = scan(1, "s1").await;
     assert!(again.repeated && again.events == before.events, "{again:?}");
     assert_eq!(scan(2, "s2").await.events[0].kind, "scan-refused");
+}
+
+/// The process dies between calling the show off and closing its sales.
+#[tokio::test]
+async fn a_show_that_is_called_off_is_on_sale_no_more() {
+    let first = World::start();
+    let show = first.show("concert", hall(2, 10, 0), &[]).await;
+    let reason: hakken_domain::names::Reason = name("台風");
+    let cancel = hakken_domain::show::Command::CancelShow { reason };
+    first.ask(StreamId::show(show), cancel).await.unwrap();
+    audit(&first).await;
+    let late = first.hold(show, "b1", &["A1"], "h").await.unwrap_err();
+    assert_eq!(
+        late,
+        CommandError::Rejected(inventory::Rejection::SalesEnded.into()),
+        "whoever dies in between, another one closes the sales"
+    );
 }
