@@ -149,9 +149,12 @@ impl SqliteStore {
 
     /// Waits for what is being appended, then closes every file and gives up the lock. Appends
     /// and reads that come later fail, and followers end.
-    pub async fn close(self) -> Result<(), StoreError> {
-        let mut writer = self.shared.writer.lock().await;
+    pub async fn close(mut self) -> Result<(), StoreError> {
         self.keeper.abort();
+        // Its connection must be on its way out before anybody opens the files again. That it was
+        // cut off is no error: what it had not written is found again in the log.
+        let _ = (&mut self.keeper).await;
+        let mut writer = self.shared.writer.lock().await;
         self.shared.live.end();
         self.shared.reads.index.close().await;
         self.shared.reads.log.pool.close().await;
