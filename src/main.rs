@@ -18,6 +18,10 @@ use hakken_projections::BuildKind;
 
 use crate::cli::{Cli, Command, LogFormat};
 
+/// Many small things are made and dropped at once on every core: this one is made for that.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What still runs when the command has ended is waited for no longer than this.
 const LAST_CALL: Duration = Duration::from_secs(2);
 
