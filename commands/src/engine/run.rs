@@ -11,6 +11,7 @@ use hakken_domain::{
 };
 use lru::LruCache;
 use tokio::{
+    runtime::RuntimeFlavor,
     sync::{mpsc, watch},
     task::JoinSet,
     time::{Duration, Instant},
@@ -23,7 +24,7 @@ use super::{
     entry::{Entry, Facts},
     load::{self, Loaded},
 };
-use crate::store::{Appended, StoreError, StoreErrorKind};
+use crate::store::{Appended, Snapshot, StoreError, StoreErrorKind};
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -425,8 +426,7 @@ impl Loop {
         while self.saves.try_join_next().is_some() {}
         let side = self.ports.side.clone();
         self.saves.spawn(async move {
-            let encoded = tokio::task::spawn_blocking(move || facts.snapshot());
-            let snapshot = encoded.await.expect("states have a postcard form");
+            let snapshot = encode(facts).await;
             if let Err(error) = side.save_snapshot(stream, snapshot).await {
                 warn!(%stream, %error, "snapshot not kept; the next start takes longer");
             }
@@ -615,6 +615,17 @@ impl Loop {
             }
         }
     }
+}
+
+/// Off the runtime's threads, unless it has one alone: there a simulation must be repeatable, and
+/// another thread would be ready now or then.
+async fn encode(facts: Facts) -> Snapshot {
+    let runtime = tokio::runtime::Handle::current();
+    if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return facts.snapshot();
+    }
+    let encoded = runtime.spawn_blocking(move || facts.snapshot());
+    encoded.await.expect("states have a postcard form")
 }
 
 /// What the stream remembers of the question's key.

@@ -197,8 +197,14 @@ impl Runner {
         let mut save_at = Instant::now() + CHECKPOINT_EVERY;
         loop {
             let room = lock(&self.shared).unanswered.len() < QUEUE;
+            // In this order: what is rarely ready first, so that nothing waits for ever.
             tokio::select! {
+                biased;
                 () = told(stopped) => return true,
+                () = tokio::time::sleep_until(save_at) => {
+                    self.save_checkpoint().await;
+                    save_at = Instant::now() + CHECKPOINT_EVERY;
+                }
                 Some(event) = self.under_way.next(), if !self.under_way.is_empty() => {
                     self.answered(&event);
                 }
@@ -213,10 +219,6 @@ impl Runner {
                     }
                     None => return false,
                 },
-                () = tokio::time::sleep_until(save_at) => {
-                    self.save_checkpoint().await;
-                    save_at = Instant::now() + CHECKPOINT_EVERY;
-                }
             }
         }
     }
@@ -321,8 +323,9 @@ impl Pause {
     /// Waits; true if told to stop meanwhile.
     async fn or_stopped(&mut self, stopped: &mut watch::Receiver<bool>) -> bool {
         tokio::select! {
-            () = self.wait() => false,
+            biased;
             () = told(stopped) => true,
+            () = self.wait() => false,
         }
     }
 }

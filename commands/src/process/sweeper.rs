@@ -152,10 +152,20 @@ async fn run(
         let mut feed = store.follow(holds.seen);
         let mut next = Instant::now() + EVERY;
         loop {
+            // In this order: what is rarely ready first, so that nothing waits for ever.
             tokio::select! {
+                biased;
                 () = told(&mut stopped) => {
                     save(&*side, &holds).await;
                     return;
+                }
+                () = tokio::time::sleep_until(next) => {
+                    sweep(&engine, &holds).await;
+                    rounds += 1;
+                    if rounds % CHECKPOINT_EVERY == 0 {
+                        save(&*side, &holds).await;
+                    }
+                    next = Instant::now() + EVERY;
                 }
                 batch = feed.next() => match batch {
                     Some(Ok(events)) => events.iter().for_each(|event| holds.fold(event)),
@@ -165,19 +175,12 @@ async fn run(
                     }
                     None => break,
                 },
-                () = tokio::time::sleep_until(next) => {
-                    sweep(&engine, &holds).await;
-                    rounds += 1;
-                    if rounds % CHECKPOINT_EVERY == 0 {
-                        save(&*side, &holds).await;
-                    }
-                    next = Instant::now() + EVERY;
-                }
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
+            biased;
             () = told(&mut stopped) => return,
+            () = tokio::time::sleep(EVERY) => {}
         }
     }
 }

@@ -123,6 +123,13 @@ impl Slot {
         })
     }
 
+    /// The engine closes: whoever waits for a person must see that.
+    pub(super) fn end_pause(&self) {
+        if let Some(running) = &self.running {
+            running.paused.send_replace(false);
+        }
+    }
+
     pub(super) fn last_report(&self) -> Option<BuildReport> {
         self.last.as_ref()?.as_ref().ok().cloned()
     }
@@ -206,11 +213,12 @@ impl Engine {
 
     /// Halts or goes on with the build under way; says whether there is one.
     pub(crate) fn pause_build(&self, name: &str, paused: bool) -> Result<bool, UnknownProjection> {
-        let mut build = lock(&self.slot(name)?.build);
+        let slot = self.slot(name)?;
+        let mut build = lock(&slot.build);
         Ok(match &mut build.running {
             Some(running) => {
                 running.meter.forget();
-                running.paused.send_replace(paused);
+                running.paused.send_replace(paused && !slot.control.borrow().closing);
                 true
             }
             None => false,
@@ -354,20 +362,13 @@ impl<'a> BuildTask<'a> {
 
     /// Waits while somebody wants a pause; ends when the engine closes.
     async fn obey(&self) -> Result<(), BuildError> {
-        let mut control = self.slot.control.subscribe();
-        if control.borrow().closing {
-            return Err(BuildError::Closing);
-        }
         let paused = lock(&self.slot.build).running.as_ref().map(|run| run.paused.subscribe());
-        if let Some(mut paused) = paused
-            && *paused.borrow()
-        {
-            tokio::select! {
-                _ = paused.wait_for(|paused| !paused) => {}
-                _ = control.wait_for(|control| control.closing) => return Err(BuildError::Closing),
-            }
+        if let Some(mut paused) = paused {
+            // Who closes the engine ends the pause. An error means that nobody can any more.
+            let _ = paused.wait_for(|paused| !paused).await;
         }
-        Ok(())
+        let closing = self.slot.control.borrow().closing;
+        if closing { Err(BuildError::Closing) } else { Ok(()) }
     }
 
     fn record(&self, at: Position) {

@@ -62,8 +62,9 @@ pub(super) async fn run(shared: Arc<Shared>, slot: Arc<Slot>) {
                 warn!(projection = name, reason, ?pause, "the projection is interrupted");
                 set(&slot, RunState::Retrying { reason, failures });
                 tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
+                    biased;
                     _ = control.changed() => {}
+                    () = tokio::time::sleep(pause) => {}
                 }
             }
         }

@@ -8,7 +8,7 @@ use hakken_commands::{
 };
 use hakken_domain::{
     Command,
-    envelope::{Fingerprint, StoredEvent, StreamId},
+    envelope::{Fingerprint, Position, StoredEvent, StreamId},
     inventory::SalesRules,
     money::Currency,
     names::{ActorRef, CommandKey, OrderId, OrganizerId, Reason, ShowId, TicketId},
@@ -91,6 +91,14 @@ impl Answer {
             Self::Refused(code) => code.clone(),
             Self::Trouble(what) => (*what).to_owned(),
             Self::NotAwaited => "not awaited".to_owned(),
+        }
+    }
+
+    /// Read models that have come this far show it.
+    pub(super) fn position(&self) -> Option<Position> {
+        match self {
+            Self::Done(receipt) => Some(receipt.position),
+            Self::Code(..) | Self::Refused(_) | Self::Trouble(_) | Self::NotAwaited => None,
         }
     }
 

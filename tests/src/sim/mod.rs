@@ -4,10 +4,9 @@
 //! After every step an audit reads the new events; now and then everything comes to rest, and
 //! then nothing may be half done, and every read model must say what the streams say.
 //!
-//! The seed decides every choice that anybody makes. It wants a runtime of one thread whose time
-//! is paused, so that waiting takes no time. What it does not decide is the order in which the
-//! runtime wakes tasks that are ready at the same instant, so a seed that found something may need
-//! a few tries to find it again.
+//! One seed is one history, byte for byte: it decides every choice that anybody makes, and nothing
+//! in the engine that two tasks wait for wakes them in an order of its own. It wants a runtime of
+//! one thread whose time is paused, so that waiting takes no time.
 
 mod actors;
 mod call;
@@ -20,7 +19,8 @@ mod node;
 mod rest;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
     time::Duration,
 };
@@ -28,7 +28,7 @@ use std::{
 use futures_util::future::join_all;
 use hakken_adapters::{memory::MemoryStore, payments::SimulatedGateway, system::ManualClock};
 use hakken_commands::{payments::Payments, store::EventStore};
-use hakken_domain::envelope::Position;
+use hakken_domain::envelope::{Position, StoredEvent};
 use hakken_projections::{ReadModels, rows::MemoryRows};
 
 pub use coverage::Coverage;
@@ -93,6 +93,10 @@ pub struct Report {
     pub coverage: Coverage,
     /// Events recorded.
     pub events: usize,
+    /// Everything that was done, in order, with what came of it.
+    pub history: Vec<String>,
+    /// Over the history, the coverage, and every byte of every event: equal for equal seeds.
+    pub digest: u64,
     /// Money that went out, by the gateway's own books.
     pub moved_minor: u64,
     /// The store as it was left.
@@ -144,7 +148,7 @@ pub struct Simulation {
     audit: Audit,
     seen: Position,
     coverage: Coverage,
-    last: VecDeque<String>,
+    history: Vec<String>,
     step: u32,
     card_refused: bool,
     keys: HashMap<String, u64>,
@@ -187,7 +191,7 @@ impl Simulation {
             audit: Audit::default(),
             seen: Position(0),
             coverage: Coverage::default(),
-            last: VecDeque::new(),
+            history: Vec::new(),
             step: 0,
             card_refused: false,
             keys: HashMap::new(),
@@ -267,7 +271,8 @@ impl Simulation {
                 Answer::Done(receipt) if receipt.repeated => self.coverage.saw("answer repeated"),
                 Answer::Done(_) | Answer::Code(..) => self.coverage.saw("answer done"),
             }
-            self.note(format!("node {node}: {} ({}): {word}", call.name, call.key));
+            let at = answer.position().map_or(String::new(), |at| format!(" at {at}"));
+            self.note(format!("node {node}: {} ({}): {word}{at}", call.name, call.key));
         }
         self.look().await?;
         for ((call, ..), answer) in calls.iter().zip(&answers) {
@@ -317,14 +322,12 @@ impl Simulation {
     }
 
     fn note(&mut self, done: String) {
-        if self.last.len() == REMEMBERED {
-            self.last.pop_front();
-        }
-        self.last.push_back(format!("{:>3} {done}", self.step));
+        self.history.push(format!("{:>3} {done}", self.step));
     }
 
     fn failure(&self, wrong: String) -> Failure {
-        let last = self.last.iter().cloned().collect();
+        let from = self.history.len().saturating_sub(REMEMBERED);
+        let last = self.history[from..].to_vec();
         Failure { seed: self.options.seed, step: self.step, wrong, last }
     }
 
@@ -334,13 +337,34 @@ impl Simulation {
         }
         let memory = &self.ground.memory;
         let events = EventStore::read_all(&**memory, Position(0), usize::MAX).await;
-        let events = events.unwrap_or_default().len();
+        let events = events.unwrap_or_default();
+        let digest = digest(&self.history, &self.coverage, &events);
+        let (events, history) = (events.len(), self.history);
         let moved_minor = self.ground.gateway.moved_minor(hakken_domain::money::Currency::JPY);
         self.read.shutdown().await;
         for node in self.nodes.drain(..) {
             node.world.stop().await;
         }
         let Ground { memory, clock, gateway, .. } = self.ground;
-        Report { coverage: self.coverage, events, moved_minor, memory, clock, gateway }
+        let coverage = self.coverage;
+        Report { coverage, events, history, digest, moved_minor, memory, clock, gateway }
     }
+}
+
+fn digest(history: &[String], coverage: &Coverage, events: &[Arc<StoredEvent>]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    history.hash(&mut hasher);
+    coverage.to_string().hash(&mut hasher);
+    for event in events {
+        event.position.0.hash(&mut hasher);
+        event.stream.to_string().hash(&mut hasher);
+        event.version.hash(&mut hasher);
+        event.id.to_string().hash(&mut hasher);
+        event.kind.hash(&mut hasher);
+        event.schema.hash(&mut hasher);
+        event.recorded_at.as_micros().hash(&mut hasher);
+        event.meta.hash(&mut hasher);
+        event.data.hash(&mut hasher);
+    }
+    hasher.finish()
 }

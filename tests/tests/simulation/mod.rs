@@ -146,15 +146,26 @@ const MUST_OCCUR: &[&str] = &[
 fn the_seeds_that_run_every_time() {
     if let Ok(seed) = std::env::var("HAKKEN_SIM_SEED") {
         let seed: u64 = seed.parse().expect("HAKKEN_SIM_SEED is a number");
-        // The order in which tasks wake is not the seed's to decide: a few tries.
-        let coverage = run_all(&[seed; 10]);
-        println!("seed {seed}, ten times\n{coverage}");
+        let report = run(options(seed)).unwrap_or_else(|failure| panic!("{failure}"));
+        println!("seed {seed}\n{}", report.coverage);
         return;
     }
     let coverage = run_all(&(1..=SEEDS).collect::<Vec<_>>());
     println!("{SEEDS} seeds\n{coverage}");
     let missing = coverage.missing(MUST_OCCUR);
     assert!(missing.is_empty(), "the generator never met {missing:?}");
+}
+
+#[test]
+fn one_seed_is_one_history() {
+    for seed in 1..=3 {
+        let run = || run(options(seed)).unwrap_or_else(|failure| panic!("{failure}"));
+        let (first, again) = (run(), std::thread::scope(|scope| scope.spawn(run).join().unwrap()));
+        let both = first.history.iter().zip(&again.history);
+        let differs = both.enumerate().find(|(_, (first, again))| first != again);
+        assert_eq!(differs, None, "seed {seed}");
+        assert_eq!(first.digest, again.digest, "seed {seed}: the events differ");
+    }
 }
 
 #[test]
