@@ -6,6 +6,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use hakken_domain::{
     Context, Outcome,
     envelope::{Decoded, Metadata, Position, StoredEvent, StreamId, StreamKind, Version},
+    guard::Guard,
     names::ActorRef,
     time::Timestamp,
 };
@@ -215,7 +216,7 @@ impl Loop {
         pending.attempts += 1;
         let stream = pending.stream;
         if let (Tenant::Of(asking), Some(owner)) = (pending.ask.tenant(), facts.owner)
-            && asking != owner
+            && Guard::NotYours.sees(asking != owner)
         {
             pending.ask.fail(CommandError::NotYours);
             return Taken::Noted;
@@ -229,7 +230,7 @@ impl Loop {
             Ask::Read { question, .. } => Answer::Seen(question(&facts.state, facts.version)),
             Ask::Execute { command, asker, .. } => {
                 let due = facts.state.due(now);
-                if !due.is_empty() {
+                if Guard::HoldLapsed.sees(!due.is_empty()) {
                     let meta = expiry_metadata(facts, &self.expiry_actor);
                     Self::happen(&mut self.open, &self.ports, stream, facts, due, &meta, now);
                 }
@@ -269,6 +270,7 @@ impl Loop {
     fn is_proven(&self, item: &Item) -> bool {
         use Answer::{Happened, KeyReused, Repeated};
         self.sole_writer
+            || Guard::Unproven.is_out()
             || item.pending.fresh
             || matches!(item.answer, Happened(_) | Repeated { .. } | KeyReused)
     }
@@ -298,6 +300,9 @@ impl Loop {
         let stream = item.pending.stream;
         let entry = self.streams.get_mut(&stream).expect("being decided");
         entry.open = self.open.place(stream).map_or(0, |at| self.open.parts[at].events.len());
+        if Guard::NotDurable.is_out() {
+            return self.answer_early(item);
+        }
         if entry.is_dirty() {
             // Also when only the batch under way stands behind it: batches become durable in
             // order, and its own answer is then a moment later, never earlier.
@@ -356,13 +361,13 @@ impl Loop {
                 }
                 self.written(batch, appended);
             }
-            Err(error) if error.kind == StoreErrorKind::Unavailable => {
-                warn!(%error, "batch not acknowledged; its streams are read again");
-                self.undo(batch);
-            }
-            Err(error) => {
+            Err(error) if Guard::StoreFailed.sees(error.kind != StoreErrorKind::Unavailable) => {
                 error!(%error, "the write loop stops");
                 self.fail(batch);
+            }
+            Err(error) => {
+                warn!(%error, "batch not acknowledged; its streams are read again");
+                self.undo(batch);
             }
         }
     }
@@ -475,7 +480,9 @@ impl Loop {
         streams.dedup();
         for stream in streams {
             let mut again = batch.withdraw(stream);
-            again.extend(self.open.withdraw(stream));
+            if Guard::DecidedOnTop.stands() {
+                again.extend(self.open.withdraw(stream));
+            }
             let attempt = again.iter().map(|p| p.attempts).max().unwrap_or(1);
             let again: Vec<_> =
                 again.into_iter().filter_map(|p| self.may_try_again(p, false)).collect();
@@ -568,6 +575,16 @@ impl Loop {
         }
     }
 
+    /// What no answer may be: given when something is decided, whether it becomes durable or not.
+    fn answer_early(&self, item: Item) {
+        let Item { pending, answer } = item;
+        let answer = match answer {
+            Answer::Happened(_) => Answer::AlreadyHappened,
+            other => other,
+        };
+        self.answer(Item { pending, answer }, &[]);
+    }
+
     /// Reads what an earlier command with the same key brought about, and answers with it.
     fn repeat(&self, pending: Pending, first: Version, count: u32) {
         let ports = self.ports.clone();
@@ -630,12 +647,12 @@ async fn encode(facts: Facts) -> Snapshot {
 
 /// What the stream remembers of the question's key.
 fn remembered(pending: &Pending, facts: &Facts) -> Option<Answer> {
-    let known = facts.recall(pending.key_hash?)?;
+    let known = facts.recall(pending.key_hash?).filter(|_| Guard::KeyKnown.stands())?;
     let (_, request) = pending.ask.asker()?.key.as_ref()?;
-    Some(if known.request == request.0 {
-        Answer::Repeated { first: known.first, count: known.count }
-    } else {
+    Some(if Guard::KeyReused.sees(known.request != request.0) {
         Answer::KeyReused
+    } else {
+        Answer::Repeated { first: known.first, count: known.count }
     })
 }
 

@@ -8,7 +8,10 @@ use std::{
 };
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use hakken_domain::envelope::{Position, StoredEvent, StreamId};
+use hakken_domain::{
+    envelope::{Position, StoredEvent, StreamId},
+    guard::Guard,
+};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -292,7 +295,10 @@ impl Runner {
     }
 
     async fn save_checkpoint(&mut self) {
-        let done = lock(&self.shared).done();
+        let done = {
+            let shared = lock(&self.shared);
+            if Guard::Unanswered.is_out() { shared.seen } else { shared.done() }
+        };
         if done <= self.saved {
             return;
         }

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use hakken_domain::{
     Event,
     envelope::{Position, StoredEvent, StreamId},
+    guard::Guard,
     inventory,
     names::{ActorRef, HoldId, OrganizerId},
     time::Timestamp,
@@ -104,7 +105,8 @@ impl Holds {
 
     /// From here all live holds can be found again.
     fn checkpoint(&self) -> Position {
-        self.began.first_key_value().map_or(self.seen, |(first, _)| Position(first.0 - 1))
+        let first = self.began.first_key_value().filter(|_| Guard::HoldLive.stands());
+        first.map_or(self.seen, |(first, _)| Position(first.0 - 1))
     }
 }
 

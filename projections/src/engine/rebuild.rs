@@ -3,7 +3,10 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use hakken_domain::envelope::{Position, StoredEvent, StreamKind};
+use hakken_domain::{
+    envelope::{Position, StoredEvent, StreamKind},
+    guard::Guard,
+};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -17,6 +20,7 @@ use super::{
     folding::{BREATH, Folding},
     lock, poison_reason,
     progress::Meter,
+    runner,
 };
 use crate::{
     feed::{EventFeed, FeedError},
@@ -288,7 +292,12 @@ impl<'a> BuildTask<'a> {
         }
         // From here on the served rows stand still; queries go on.
         let gate = self.slot.gate.lock().await;
-        self.catch_up(folding, 0).await?;
+        let served = *self.slot.served();
+        let recalled = runner::recall(self.shared, self.slot, served).await;
+        recalled.map_err(BuildError::Interrupted)?;
+        if Guard::RebuildBehind.stands() {
+            self.catch_up(folding, 0).await?;
+        }
         self.phase(BuildPhase::Comparing);
         let served = self.slot.served();
         let (rows, tables) = (self.shared.rows.as_ref(), self.slot.projection.tables);

@@ -8,6 +8,7 @@
 //! in the engine that two tasks wait for wakes them in an order of its own. It wants a runtime of
 //! one thread whose time is paused, so that waiting takes no time.
 
+mod act;
 mod actors;
 mod call;
 mod chance;
@@ -15,30 +16,32 @@ pub mod compare;
 mod coverage;
 mod happenings;
 mod known;
+pub mod mortal;
 mod node;
 mod rest;
+pub mod story;
 
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
-    time::Duration,
 };
 
-use futures_util::future::join_all;
 use hakken_adapters::{memory::MemoryStore, payments::SimulatedGateway, system::ManualClock};
 use hakken_commands::{payments::Payments, store::EventStore};
-use hakken_domain::envelope::{Position, StoredEvent};
+use hakken_domain::{
+    envelope::{Position, StoredEvent},
+    names::EventId,
+};
 use hakken_projections::{ReadModels, rows::MemoryRows};
 
 pub use coverage::Coverage;
 pub use node::Weather;
 
 use actors::Actors;
-use call::{Answer, Call};
 use chance::Chance;
 use known::Known;
-use node::{Ground, Node};
+use node::{Ground, Node, RowsWeather};
 
 use crate::{audit::Audit, faults::FaultyStore, world::START};
 
@@ -152,6 +155,11 @@ pub struct Simulation {
     step: u32,
     card_refused: bool,
     keys: HashMap<String, u64>,
+    /// Of every event, in order of position.
+    ids: Vec<EventId>,
+    /// What goes wrong in this step, for everybody.
+    under_way: Vec<String>,
+    rows_weather: RowsWeather,
 }
 
 /// Runs one from its seed to its end.
@@ -175,7 +183,9 @@ impl Simulation {
         let rows = Arc::new(MemoryRows::new());
         let feed =
             Arc::new(FaultyStore::new(ground.memory.clone(), |_| crate::faults::Fault::None));
-        let read = ReadModels::start(feed.clone(), rows.clone(), ground.clock.clone()).await;
+        let rows_weather = RowsWeather::default();
+        let over = rows_weather.over(rows.clone());
+        let read = ReadModels::start(feed.clone(), over, ground.clock.clone()).await;
         let read = read.expect("nothing goes wrong yet");
         let actors = Actors::new(chance.split());
         let mut simulation = Self {
@@ -195,6 +205,9 @@ impl Simulation {
             step: 0,
             card_refused: false,
             keys: HashMap::new(),
+            ids: Vec::new(),
+            under_way: Vec::new(),
+            rows_weather,
             options,
         };
         for _ in 0..simulation.options.nodes {
@@ -207,7 +220,7 @@ impl Simulation {
         for call in self.actors.opening() {
             let answer = call.give(self.nodes[0].world.desk()).await;
             self.note(format!("{}: {}", call.name, answer.word()));
-            self.actors.hear(&call, &answer)?;
+            self.actors.hear(&call, &answer, &self.known)?;
         }
         self.look().await?;
         for step in 1..=self.options.steps {
@@ -226,61 +239,6 @@ impl Simulation {
         self.everything_again().await
     }
 
-    /// Some ask at once, each one of the processes.
-    async fn act(&mut self) -> Result<(), String> {
-        let crowd = if self.chance.percent(6) { 40 } else { self.chance.between(1, 7) };
-        let mut calls: Vec<(Call, usize, Option<Duration>)> = Vec::new();
-        for _ in 0..crowd {
-            let call = match self.options.only_holds {
-                true => self.actors.next_hold(&self.known),
-                false => self.actors.next(&self.known),
-            };
-            let node = self.chance.below(self.nodes.len());
-            let patience = (self.options.faults && self.chance.percent(6))
-                .then(|| Duration::from_millis(self.chance.between(0, 30)));
-            if !self.options.only_holds && self.chance.percent(6) {
-                self.coverage.saw("fault doubled call");
-                calls.push((call.clone(), self.chance.below(self.nodes.len()), None));
-            }
-            calls.push((call, node, patience));
-        }
-        if self.step * 5 > self.options.steps * 4 && self.chance.percent(20) {
-            calls.push((self.actors.end_a_show(&self.known), 0, None));
-        }
-        let desks: Vec<_> = self.nodes.iter().map(|node| node.world.desk().clone()).collect();
-        let answers = join_all(calls.iter().map(|(call, node, patience)| {
-            let given = call.give(&desks[*node]);
-            async move {
-                match patience {
-                    None => given.await,
-                    Some(patience) => {
-                        let waited = tokio::time::timeout(*patience, given).await;
-                        waited.unwrap_or(Answer::NotAwaited)
-                    }
-                }
-            }
-        }))
-        .await;
-        for ((call, node, _), answer) in calls.iter().zip(&answers) {
-            let word = answer.word();
-            self.coverage.saw(format!("op {}", call.name));
-            match answer {
-                Answer::Refused(code) => self.coverage.saw(format!("refusal {code}")),
-                Answer::Trouble(what) => self.coverage.saw(format!("trouble {what}")),
-                Answer::NotAwaited => self.coverage.saw("trouble not awaited"),
-                Answer::Done(receipt) if receipt.repeated => self.coverage.saw("answer repeated"),
-                Answer::Done(_) | Answer::Code(..) => self.coverage.saw("answer done"),
-            }
-            let at = answer.position().map_or(String::new(), |at| format!(" at {at}"));
-            self.note(format!("node {node}: {} ({}): {word}{at}", call.name, call.key));
-        }
-        self.look().await?;
-        for ((call, ..), answer) in calls.iter().zip(&answers) {
-            self.actors.hear(call, answer)?;
-        }
-        Ok(())
-    }
-
     /// Reads what was recorded since, and looks whether anything is wrong.
     async fn look(&mut self) -> Result<(), String> {
         let memory = &self.ground.memory;
@@ -289,6 +247,7 @@ impl Simulation {
         let Some(last) = events.last() else { return Ok(()) };
         self.seen = last.position;
         for event in &events {
+            self.ids.push(event.id);
             self.coverage.saw(format!("event {}", event.kind));
             let decoded = event.decoded().map_err(ToString::to_string)?;
             if let hakken_domain::Event::Ticket(hakken_domain::ticket::Event::ScanRefused(scan)) =

@@ -4,6 +4,11 @@
 //! `HAKKEN_SIM_SEED=7 cargo test -p hakken-tests simulation -- --nocapture` does one again, and
 //! `HAKKEN_SIM_COUNT=500` tries that many new ones.
 
+mod crashes;
+mod reading;
+#[cfg(feature = "sabotage")]
+mod sabotage;
+
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
     sync::Arc,
@@ -91,6 +96,8 @@ const MUST_OCCUR: &[&str] = &[
     "fault fatal append",
     "fault lost answer",
     "fault slow append",
+    "fault slowly failed append",
+    "fault slowly lost answer",
     "op ask again",
     "op intrude",
     "op reuse key",

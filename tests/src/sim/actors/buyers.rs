@@ -18,7 +18,9 @@ use crate::world::name;
 
 impl Actors {
     fn buyer(&mut self) -> BuyerRef {
-        name(&format!("buyer-{}", self.chance.below(6)))
+        // One of them wants as much as he can get.
+        let one = if self.chance.percent(30) { 0 } else { self.chance.below(6) };
+        name(&format!("buyer-{one}"))
     }
 
     fn legs(&mut self, show: &Show) -> Option<Legs> {

@@ -34,12 +34,13 @@ impl Actors {
         };
         match self.chance.below(30) {
             0 => code.truncate(20),
-            1 => {
-                let last = if code.ends_with('A') { 'B' } else { 'A' };
-                code.pop();
-                code.push(last);
+            1..=3 => {
+                // Somewhere in the signature, which is the last 26 characters.
+                let at = code.len() - self.chance.between(2, 20) as usize;
+                let other = if code[at..].starts_with('A') { "B" } else { "A" };
+                code.replace_range(at..=at, other);
             }
-            2 => code = "HELLO".to_owned(),
+            4 => code = "HELLO".to_owned(),
             _ => {}
         }
         let direction = if self.chance.percent(70) { Direction::Entry } else { Direction::Exit };
