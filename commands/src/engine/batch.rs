@@ -35,6 +35,17 @@ pub(super) struct Item {
     pub(super) answer: Answer,
 }
 
+impl Item {
+    /// What no answer may be: given when something is decided, whether it becomes durable or not.
+    pub(super) fn early(self) -> Self {
+        let answer = match self.answer {
+            Answer::Happened(_) => Answer::AlreadyHappened,
+            other => other,
+        };
+        Self { answer, ..self }
+    }
+}
+
 /// The events of one stream in a batch.
 pub(super) struct Part {
     pub(super) stream: StreamId,

@@ -12,7 +12,6 @@ use hakken_domain::{
 };
 use lru::LruCache;
 use tokio::{
-    runtime::RuntimeFlavor,
     sync::{mpsc, watch},
     task::JoinSet,
     time::{Duration, Instant},
@@ -25,7 +24,7 @@ use super::{
     entry::{Entry, Facts},
     load::{self, Loaded},
 };
-use crate::store::{Appended, Snapshot, StoreError, StoreErrorKind};
+use crate::store::{Appended, StoreError, StoreErrorKind};
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -301,7 +300,7 @@ impl Loop {
         let entry = self.streams.get_mut(&stream).expect("being decided");
         entry.open = self.open.place(stream).map_or(0, |at| self.open.parts[at].events.len());
         if Guard::NotDurable.is_out() {
-            return self.answer_early(item);
+            return self.answer(item.early(), &[]);
         }
         if entry.is_dirty() {
             // Also when only the batch under way stands behind it: batches become durable in
@@ -431,7 +430,7 @@ impl Loop {
         while self.saves.try_join_next().is_some() {}
         let side = self.ports.side.clone();
         self.saves.spawn(async move {
-            let snapshot = encode(facts).await;
+            let snapshot = load::encode(facts).await;
             if let Err(error) = side.save_snapshot(stream, snapshot).await {
                 warn!(%stream, %error, "snapshot not kept; the next start takes longer");
             }
@@ -575,16 +574,6 @@ impl Loop {
         }
     }
 
-    /// What no answer may be: given when something is decided, whether it becomes durable or not.
-    fn answer_early(&self, item: Item) {
-        let Item { pending, answer } = item;
-        let answer = match answer {
-            Answer::Happened(_) => Answer::AlreadyHappened,
-            other => other,
-        };
-        self.answer(Item { pending, answer }, &[]);
-    }
-
     /// Reads what an earlier command with the same key brought about, and answers with it.
     fn repeat(&self, pending: Pending, first: Version, count: u32) {
         let ports = self.ports.clone();
@@ -632,17 +621,6 @@ impl Loop {
             }
         }
     }
-}
-
-/// Off the runtime's threads, unless it has one alone: there a simulation must be repeatable, and
-/// another thread would be ready now or then.
-async fn encode(facts: Facts) -> Snapshot {
-    let runtime = tokio::runtime::Handle::current();
-    if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
-        return facts.snapshot();
-    }
-    let encoded = runtime.spawn_blocking(move || facts.snapshot());
-    encoded.await.expect("states have a postcard form")
 }
 
 /// What the stream remembers of the question's key.

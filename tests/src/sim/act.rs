@@ -1,6 +1,6 @@
 //! One step: some ask at once, each one of the processes, and every answer is judged.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::join_all;
 use hakken_projections::{ALL, BuildError};
@@ -107,18 +107,19 @@ impl Simulation {
     /// What went wrong while what was under way, and what was under way together.
     fn count_pairs(&mut self, asked: &[Asked], answers: &[Answer], met: &[Coverage]) {
         let two = self.nodes.len() > 1;
-        let mut faults: Vec<Vec<String>> = Vec::new();
+        let mut faults: Vec<BTreeSet<&'static str>> = Vec::new();
         for (node, before) in self.nodes.iter().zip(met) {
             let now = node.dial().met.clone();
-            let mut of_node = self.under_way.clone();
-            of_node
-                .extend(now.since(before).filter_map(|w| w.strip_prefix("fault ")).map(Into::into));
-            of_node.extend(node.life.died().map(|(point, death)| crash(point, death)));
+            let mut of_node: BTreeSet<_> =
+                self.under_way.iter().map(String::as_str).filter_map(in_short).collect();
+            of_node.extend(now.since(before).filter_map(in_short));
+            let died = node.life.died().map(|(point, death)| crash(point, death));
+            of_node.extend(died.as_deref().and_then(in_short));
             if node.since > 0 && node.since + 2 > self.step {
-                of_node.push("just started again".to_owned());
+                of_node.insert("just started again");
             }
             if two {
-                of_node.push("two processes".to_owned());
+                of_node.insert("two processes");
             }
             faults.push(of_node);
         }
@@ -193,4 +194,25 @@ pub(super) fn crash(point: Point, death: Death) -> String {
         Death::After => "after",
     };
     format!("crash {when} {}", point.port)
+}
+
+/// What went wrong, with everything of its sort.
+fn in_short(what: &str) -> Option<&'static str> {
+    let (sort, name) = what.split_once(' ')?;
+    Some(match (sort, name) {
+        ("crash", name) if name.starts_with("before") => "crash before a call",
+        ("crash", name) if name.starts_with("within") => "crash within an append",
+        ("crash", _) => "crash after a call",
+        ("fault", "failed append" | "slowly failed append") => "failed append",
+        ("fault", "lost answer" | "slowly lost answer") => "lost answer",
+        ("fault", "slow append") => "slow append",
+        ("fault", "failed read") => "failed read",
+        ("fault", "fatal append") => "store failed for good",
+        ("time", "backwards") => "clock back",
+        ("time", _) => "clock on",
+        ("provider", _) => "provider fails",
+        ("read", "rebuild") => "rebuild",
+        ("read", _) => "read side fails",
+        _ => return None,
+    })
 }

@@ -75,31 +75,52 @@ impl Coverage {
         wanted.iter().filter(missing).copied().collect()
     }
 
-    /// Operations and refusals against what went wrong meanwhile.
+    /// Operations against what went wrong meanwhile, what was at once with what, and the refusals
+    /// that nothing of the kind ever met.
     pub fn matrix(&self) -> String {
-        let names =
-            |of: fn(&(String, String)) -> &String| self.met.keys().map(of).collect::<BTreeSet<_>>();
-        let (rows, columns) = (names(|pair| &pair.0), names(|pair| &pair.1));
+        let is_refusal = |what: &&String| what.starts_with("refusal ");
+        let all: BTreeSet<&String> = self.met.keys().map(|(what, _)| what).collect();
+        let columns: BTreeSet<&String> = self.met.keys().map(|(_, fault)| fault).collect();
+        let (refusals, operations): (Vec<_>, Vec<_>) = all.into_iter().partition(is_refusal);
+        let count = |row: &String, column: &String| {
+            self.met.get(&(row.clone(), column.clone())).copied().unwrap_or(0)
+        };
         let mut text = String::new();
         for (number, column) in (1..).zip(&columns) {
             let _ = writeln!(text, "  {number:>2} {column}");
         }
-        let _ = write!(text, "  {:<34}", "");
+        let _ = write!(text, "  {:<14}", "");
         for number in 1..=columns.len() {
             let _ = write!(text, "{number:>5}");
         }
-        let mut never = 0;
-        for row in rows {
-            let _ = write!(text, "\n  {row:<34}");
+        let mut never = Vec::new();
+        for row in operations {
+            let _ = write!(text, "\n  {row:<14}");
             for column in &columns {
-                let count = self.met.get(&(row.clone(), (*column).clone())).copied();
-                never += usize::from(count.is_none());
-                let _ = write!(text, "{:>5}", count.map_or("-".to_owned(), |c| c.to_string()));
+                match count(row, column) {
+                    0 => {
+                        let _ = write!(text, "{:>5}", "-");
+                        never.push(format!("{row} × {column}"));
+                    }
+                    count => {
+                        let _ = write!(text, "{count:>5}");
+                    }
+                }
             }
         }
-        let _ = writeln!(text, "\n  pairs that never met: {never}");
+        let list = |names: Vec<String>| match names.is_empty() {
+            true => "none".to_owned(),
+            false => names.join(", "),
+        };
+        let _ = writeln!(text, "\n  never met: {}", list(never));
+        for column in &columns {
+            let none = refusals.iter().filter(|refusal| count(refusal, column) == 0);
+            let none: Vec<_> = none.map(|refusal| refusal[8..].to_owned()).collect();
+            let (without, all) = (none.len(), refusals.len());
+            let _ = writeln!(text, "  {without} of {all} refusals never with {column}");
+        }
         let pairs = self.together.iter().map(|((one, other), n)| format!("{one} + {other} {n}"));
-        let _ = writeln!(text, "  at once: {}", pairs.collect::<Vec<_>>().join(", "));
+        let _ = writeln!(text, "  at once: {}", list(pairs.collect()));
         text
     }
 }

@@ -52,6 +52,7 @@ pub(super) struct Order {
     pub(super) total_minor: u64,
     pub(super) paid_minor: u64,
     pub(super) payments: Vec<PaymentId>,
+    pub(super) cancelled: Vec<u16>,
     pub(super) confirmed: bool,
     pub(super) over: bool,
 }
@@ -72,7 +73,7 @@ pub(super) struct Ticket {
     pub(super) order: OrderId,
     pub(super) organizer: OrganizerId,
     /// The code key of each generation.
-    keys: Vec<u8>,
+    pub(super) keys: Vec<u8>,
 }
 
 /// What is known when a step begins.
@@ -270,6 +271,7 @@ impl Known {
                 total_minor: placed.total_minor,
                 paid_minor: 0,
                 payments: Vec::new(),
+                cancelled: Vec::new(),
                 confirmed: false,
                 over: false,
             });
@@ -284,6 +286,7 @@ impl Known {
             }
             E::PaymentReversed(payment) => known.paid_minor -= payment.amount_minor,
             E::OrderConfirmed(_) => known.confirmed = true,
+            E::ItemsCancelled(cancelled) => known.cancelled.extend(&cancelled.items),
             E::OrderUnfulfilled(_) | E::OrderCancelled(_) => known.over = true,
             E::RefundRequested(refund) => {
                 self.requested.insert(refund.refund, refund.amount_minor);
@@ -301,7 +304,6 @@ impl Known {
             E::OrderPlaced(_)
             | E::OrderPaid(_)
             | E::CancellationRequested(_)
-            | E::ItemsCancelled(_)
             | E::CancellationRefused(_) => {}
         }
     }

@@ -45,6 +45,9 @@ use node::{Ground, Node, RowsWeather};
 
 use crate::{audit::Audit, faults::FaultyStore, world::START};
 
+/// Steps of a simulation, if nobody wants more or fewer.
+pub const STEPS: u32 = 96;
+
 /// How a simulation runs.
 pub struct Options {
     /// Decides everything.
@@ -73,13 +76,13 @@ pub struct Options {
 pub type BeforeGateway = fn(Arc<SimulatedGateway>) -> Arc<dyn Payments>;
 
 impl Options {
-    /// Everything that may happen, happens.
+    /// Everything that may happen, happens. Every second seed begins with two write sides.
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
-            steps: 96,
+            steps: STEPS,
             faults: true,
-            nodes: 1,
+            nodes: if seed.is_multiple_of(2) { 2 } else { 1 },
             most_nodes: 2,
             rest_every: 24,
             ignore_versions: false,
@@ -115,6 +118,8 @@ pub struct Report {
 pub struct Failure {
     /// The seed, to do it again.
     pub seed: u64,
+    /// So many steps it was to have, which the seed's story depends on.
+    pub steps: u32,
     /// At which step.
     pub step: u32,
     /// What is wrong.
@@ -125,9 +130,13 @@ pub struct Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { seed, step, wrong, last } = self;
+        let Self { seed, step, wrong, last, .. } = self;
         writeln!(f, "at step {step} of seed {seed}: {wrong}")?;
-        writeln!(f, "do it again: HAKKEN_SIM_SEED={seed} cargo test -p hakken-tests simulation")?;
+        let steps = match self.steps {
+            STEPS => String::new(),
+            steps => format!(" --steps {steps}"),
+        };
+        writeln!(f, "do it again: cargo sim {seed}{steps}")?;
         writeln!(f, "the last things that were done:")?;
         last.iter().try_for_each(|done| writeln!(f, "  {done}"))
     }
@@ -160,6 +169,16 @@ pub struct Simulation {
     /// What goes wrong in this step, for everybody.
     under_way: Vec<String>,
     rows_weather: RowsWeather,
+}
+
+/// Runs one from its seed to its end, on a runtime of its own.
+pub fn run(options: Options) -> Result<Report, Box<Failure>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime of one thread needs nothing");
+    runtime.block_on(simulate(options))
 }
 
 /// Runs one from its seed to its end.
@@ -287,7 +306,8 @@ impl Simulation {
     fn failure(&self, wrong: String) -> Failure {
         let from = self.history.len().saturating_sub(REMEMBERED);
         let last = self.history[from..].to_vec();
-        Failure { seed: self.options.seed, step: self.step, wrong, last }
+        let Options { seed, steps, .. } = self.options;
+        Failure { seed, steps, step: self.step, wrong, last }
     }
 
     async fn report(mut self) -> Report {

@@ -70,7 +70,7 @@ impl Life {
 
     /// It dies here and now, between two calls.
     pub fn kill(&self) {
-        let point = Point::of("nothing", 0);
+        let point = Point::of("anything", 0);
         self.state().died.get_or_insert((point, Death::Before));
         self.ended.notify_waiters();
     }

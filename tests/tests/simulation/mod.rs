@@ -1,10 +1,10 @@
 //! The simulation: seeds that run every time, some that nobody has seen, and controls that show
 //! that it would see what it looks for.
 //!
-//! `HAKKEN_SIM_SEED=7 cargo test -p hakken-tests simulation -- --nocapture` does one again, and
-//! `HAKKEN_SIM_COUNT=500` tries that many new ones.
+//! `cargo sim 7` does one again, and `cargo sim --count 500` tries that many new ones.
 
 mod crashes;
+mod expected;
 mod reading;
 #[cfg(feature = "sabotage")]
 mod sabotage;
@@ -14,35 +14,23 @@ use std::{
     sync::Arc,
 };
 
+use expected::{MUST_MEET, MUST_OCCUR};
 use futures_util::future::BoxFuture;
 use hakken_adapters::payments::SimulatedGateway;
 use hakken_commands::payments::{Payments, PaymentsError, RefundOutcome, RefundRequest};
 use hakken_domain::names::RefundId;
-use hakken_tests::sim::{Coverage, Failure, Options, Report, simulate};
+use hakken_tests::sim::{Coverage, Failure, Options, run};
 
 /// Seeds that run every time.
 const SEEDS: u64 = 12;
-
-fn run(options: Options) -> Result<Report, Box<Failure>> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime");
-    runtime.block_on(simulate(options))
-}
-
-/// Every second seed begins with two write sides.
-fn options(seed: u64) -> Options {
-    Options { nodes: if seed.is_multiple_of(2) { 2 } else { 1 }, ..Options::new(seed) }
-}
 
 /// Runs seeds on two threads; panics with what went wrong.
 fn run_all(seeds: &[u64]) -> Coverage {
     let mut all = Coverage::default();
     let (left, right) = seeds.split_at(seeds.len() / 2);
-    let some =
-        |seeds: &[u64]| seeds.iter().map(|seed| run(options(*seed))).collect::<Result<Vec<_>, _>>();
+    let some = |seeds: &[u64]| {
+        seeds.iter().map(|seed| run(Options::new(*seed))).collect::<Result<Vec<_>, _>>()
+    };
     let reports = std::thread::scope(|scope| {
         let left = scope.spawn(move || some(left));
         let right = some(right);
@@ -57,116 +45,20 @@ fn run_all(seeds: &[u64]) -> Coverage {
     all
 }
 
-/// What must have occurred in the seeds that run every time.
-const MUST_OCCUR: &[&str] = &[
-    "answer done",
-    "answer repeated",
-    "event allotment-set",
-    "event cancellation-refused",
-    "event cancellation-requested",
-    "event code-key-disabled",
-    "event code-refused",
-    "event hold-confirmed",
-    "event hold-expired",
-    "event hold-extended",
-    "event hold-released",
-    "event items-cancelled",
-    "event order-cancelled",
-    "event order-confirmed",
-    "event order-reseated",
-    "event order-unfulfilled",
-    "event payment-reversed",
-    "event places-returned",
-    "event refund-failed",
-    "event refund-settled",
-    "event sales-closed",
-    "event seats-blocked",
-    "event seats-unblocked",
-    "event show-cancelled",
-    "event ticket-entered",
-    "event ticket-exited",
-    "event ticket-issued",
-    "event ticket-reinstated",
-    "event ticket-reissued",
-    "event ticket-suspended",
-    "event ticket-voided",
-    "fault doubled call",
-    "fault failed append",
-    "fault failed read",
-    "fault fatal append",
-    "fault lost answer",
-    "fault slow append",
-    "fault slowly failed append",
-    "fault slowly lost answer",
-    "op ask again",
-    "op intrude",
-    "op reuse key",
-    "process dropped",
-    "process killed",
-    "process started again",
-    "process stopped",
-    "process two at once",
-    "provider fails",
-    "provider loses answers",
-    "provider refuses",
-    "read feed failing",
-    "read killed",
-    "read paused",
-    "read rebuild",
-    "read rows lost",
-    "read stopped",
-    "refusal already_issued",
-    "refusal already_used",
-    "refusal buyer_limit",
-    "refusal currency_mismatch",
-    "refusal hold_expired",
-    "refusal hold_over",
-    "refusal key_reused",
-    "refusal no_adjacent_seats",
-    "refusal not_enough_seats",
-    "refusal not_paid",
-    "refusal not_yours",
-    "refusal order_over",
-    "refusal paid_too_little",
-    "refusal paid_too_much",
-    "refusal pool_exhausted",
-    "refusal refund_too_much",
-    "refusal seat_allotted",
-    "refusal seat_blocked",
-    "refusal seat_taken",
-    "rest checked",
-    "scan alreadyredeemed",
-    "scan canceled",
-    "scan notinside",
-    "scan revoked",
-    "scan unpaid",
-    "scan wrongshow",
-    "time an hour",
-    "time backwards",
-    "trouble busy",
-    "trouble not awaited",
-    "trouble unavailable",
-    "weather storm",
-];
-
 #[test]
 fn the_seeds_that_run_every_time() {
-    if let Ok(seed) = std::env::var("HAKKEN_SIM_SEED") {
-        let seed: u64 = seed.parse().expect("HAKKEN_SIM_SEED is a number");
-        let report = run(options(seed)).unwrap_or_else(|failure| panic!("{failure}"));
-        println!("seed {seed}\n{}", report.coverage);
-        return;
-    }
     let coverage = run_all(&(1..=SEEDS).collect::<Vec<_>>());
-    println!("{SEEDS} seeds\n{coverage}");
+    println!("{SEEDS} seeds\n{coverage}\n{}", coverage.matrix());
     let missing = coverage.missing(MUST_OCCUR);
     assert!(missing.is_empty(), "the generator never met {missing:?}");
+    let missing = coverage.missing_pairs(MUST_MEET);
+    assert!(missing.is_empty(), "these never met: {missing:?}");
 }
 
 #[test]
 fn one_seed_is_one_history() {
     for seed in 1..=3 {
-        let run = || run(options(seed)).unwrap_or_else(|failure| panic!("{failure}"));
+        let run = || run(Options::new(seed)).unwrap_or_else(|failure| panic!("{failure}"));
         let (first, again) = (run(), std::thread::scope(|scope| scope.spawn(run).join().unwrap()));
         let both = first.history.iter().zip(&again.history);
         let differs = both.enumerate().find(|(_, (first, again))| first != again);
@@ -176,15 +68,10 @@ fn one_seed_is_one_history() {
 }
 
 #[test]
-fn seeds_that_nobody_has_seen() {
-    if std::env::var_os("HAKKEN_SIM_SEED").is_some() {
-        return;
-    }
-    let count =
-        std::env::var("HAKKEN_SIM_COUNT").map_or(2, |count| count.parse().expect("a count"));
-    let first = RandomState::new().build_hasher().finish() >> 16;
-    println!("seeds {first} to {}", first + count - 1);
-    run_all(&(first..first + count).collect::<Vec<_>>());
+fn a_seed_that_nobody_has_seen() {
+    let seed = RandomState::new().build_hasher().finish() >> 32;
+    println!("seed {seed}; again: cargo sim {seed}");
+    run_all(&[seed]);
 }
 
 /// What is wrong with a simulation that must go wrong, and at which step.

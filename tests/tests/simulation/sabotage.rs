@@ -4,17 +4,16 @@ use std::sync::Mutex;
 
 use hakken_domain::guard::Guard;
 
-use super::{options, run};
+use hakken_tests::sim::{Options, STEPS, run};
 
-/// Steps within which every guard is missed, seed after seed of 96 steps each.
-const WITHIN: u32 = 480;
-const STEPS: u32 = 96;
+/// Steps within which every guard that is out is missed, seed after seed.
+const WITHIN: u32 = 10 * STEPS;
 
 /// Runs seeds without a guard until one of them finds it; in how many steps, and by what.
 fn found(guard: Guard) -> Result<(u64, u32, String), Guard> {
     for seed in 1..=u64::from(WITHIN / STEPS) {
         let _out = guard.take_out();
-        if let Err(failure) = run(options(seed)) {
+        if let Err(failure) = run(Options::new(seed)) {
             return Ok((seed, failure.step, failure.wrong));
         }
     }

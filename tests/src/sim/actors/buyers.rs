@@ -181,9 +181,12 @@ impl Actors {
     }
 
     pub(super) fn cancel(&mut self, known: &Known) -> Option<Call> {
-        let order = self.some_order(known, |_| true)?;
-        let items = match self.chance.below(3) {
-            0 => Vec::new(),
+        let in_part = |order: &Order| (1..order.items.len()).contains(&order.cancelled.len());
+        let again = if self.chance.percent(20) { self.some_order(known, in_part) } else { None };
+        let order = again.or_else(|| self.some_order(known, |_| true))?;
+        let items = match (self.chance.below(8), order.cancelled.first()) {
+            (0..=1, _) => Vec::new(),
+            (2..=3, Some(cancelled)) => vec![*cancelled],
             _ => vec![self.chance.between(1, order.items.len() as u64 + 1) as u16],
         };
         let refund = match self.chance.below(4) {

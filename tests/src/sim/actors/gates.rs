@@ -3,7 +3,10 @@
 use hakken_commands::desk::ScanRequest;
 use hakken_domain::ticket::{Channel, Direction};
 
-use super::{super::known::Known, Actors, Call, Wish};
+use super::{
+    super::known::{Known, Show},
+    Actors, Call, Wish,
+};
 use crate::world::name;
 
 impl Actors {
@@ -28,9 +31,12 @@ impl Actors {
     pub(super) fn scan(&mut self, known: &Known) -> Option<Call> {
         let (ticket, show, mut code) = self.chance.pick(&self.codes)?.clone();
         let ticket = known.tickets.iter().find(|known| known.id == ticket)?;
-        let at = match self.chance.percent(15) {
-            true => self.chance.pick(&known.shows)?.id,
-            false => show,
+        let is_other = |s: &&Show| s.organizer == ticket.organizer && s.id != show;
+        let others: Vec<_> = known.shows.iter().filter(is_other).collect();
+        let at = match self.chance.pick(&others) {
+            Some(other) if self.chance.percent(15) => other.id,
+            _ if self.chance.percent(5) => self.chance.pick(&known.shows)?.id,
+            _ => show,
         };
         match self.chance.below(30) {
             0 => code.truncate(20),
@@ -47,8 +53,6 @@ impl Actors {
         let gate = name(if self.chance.percent(50) { "北口" } else { "南口" });
         let wish = Wish::Scan(ScanRequest { show: at, gate, direction, code });
         let organizer = known.shows.iter().find(|known| known.id == at)?.organizer;
-        // A code of another organizer's ticket is `invalid` at this gate.
-        let _ = ticket;
         Some(self.call("scan", organizer, wish))
     }
 }

@@ -187,9 +187,16 @@ impl Actors {
         Some(self.ask("rotate key", organizer, organizer, command))
     }
 
-    pub(super) fn disable_key(&mut self, _known: &Known) -> Option<Call> {
-        let organizer = organizers()[self.chance.below(2)];
-        let code_key = self.chance.between(1, 3) as u8;
+    /// Most often one that has signed codes.
+    pub(super) fn disable_key(&mut self, known: &Known) -> Option<Call> {
+        let mut organizer = organizers()[self.chance.below(2)];
+        let mut code_key = self.chance.between(1, 3) as u8;
+        if self.chance.percent(70)
+            && let Some(ticket) = self.chance.pick(&known.tickets)
+            && let Some(key) = ticket.keys.last()
+        {
+            (organizer, code_key) = (ticket.organizer, *key);
+        }
         let command = organizer::Command::DisableCodeKey { code_key };
         Some(self.ask("disable key", organizer, organizer, command))
     }
