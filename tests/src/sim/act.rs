@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures_util::future::join_all;
+use hakken_commands::desk::Desk;
 use hakken_projections::{ALL, BuildError};
 
 use super::{
@@ -17,7 +18,18 @@ use super::{
 struct Asked {
     call: Call,
     node: usize,
+    /// Not all ask at the same instant: some meet what others have set in motion.
+    after: Duration,
     patience: Option<Duration>,
+}
+
+impl Asked {
+    async fn give(&self, desk: &Desk) -> Answer {
+        if !self.after.is_zero() {
+            tokio::time::sleep(self.after).await;
+        }
+        self.call.give(desk).await
+    }
 }
 
 impl Simulation {
@@ -27,7 +39,7 @@ impl Simulation {
         let met: Vec<Coverage> = self.nodes.iter().map(|node| node.dial().met.clone()).collect();
         let answers = join_all(asked.iter().map(|asked| {
             let node = &self.nodes[asked.node];
-            let given = node.life.unless_dead(asked.call.give(node.world.desk()));
+            let given = node.life.unless_dead(asked.give(node.world.desk()));
             async move {
                 let Some(patience) = asked.patience else {
                     return given.await.unwrap_or(Answer::Died);
@@ -71,9 +83,11 @@ impl Simulation {
             if !self.options.only_holds && self.chance.percent(6) {
                 self.coverage.saw("fault doubled call");
                 let node = self.chance.below(self.nodes.len());
-                asked.push(Asked { call: call.clone(), node, patience: None });
+                let after = self.moment();
+                asked.push(Asked { call: call.clone(), node, after, patience: None });
             }
-            asked.push(Asked { call, node, patience });
+            let after = self.moment();
+            asked.push(Asked { call, node, after, patience });
         }
         if self.options.only_holds {
             return asked;
@@ -84,9 +98,15 @@ impl Simulation {
         }
         for call in late {
             let node = self.chance.below(self.nodes.len());
-            asked.push(Asked { call, node, patience: None });
+            let after = Duration::from_millis(self.chance.between(0, 1));
+            asked.push(Asked { call, node, after, patience: None });
         }
         asked
+    }
+
+    fn moment(&mut self) -> Duration {
+        let waits = self.chance.percent(50);
+        Duration::from_millis(if waits { self.chance.between(1, 40) } else { 0 })
     }
 
     fn count(&mut self, call: &Call, answer: &Answer) {

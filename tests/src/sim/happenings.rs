@@ -194,8 +194,8 @@ impl Simulation {
                 self.start_reading().await?;
                 self.saw("read rows lost");
             }
-            23..=26 => {
-                self.rows_weather.set(self.chance.between(1, 4) as u32);
+            23..=30 => {
+                self.rows_weather.set(self.chance.between(1, 7) as u32);
                 self.saw("read rows failing");
             }
             19..=22 => {

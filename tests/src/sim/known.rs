@@ -72,6 +72,7 @@ pub(super) struct Ticket {
     pub(super) show: ShowId,
     pub(super) order: OrderId,
     pub(super) organizer: OrganizerId,
+    pub(super) suspended: bool,
     /// The code key of each generation.
     pub(super) keys: Vec<u8>,
 }
@@ -123,19 +124,30 @@ impl Known {
         }
     }
 
+    fn ticket_mut(&mut self, id: TicketId) -> &mut Ticket {
+        let known = self.tickets.iter_mut().find(|known| known.id == id);
+        known.expect("a ticket is made first")
+    }
+
     fn ticket(&mut self, id: TicketId, organizer: OrganizerId, event: &ticket::Event) {
         use ticket::Event as E;
         let key = match event {
             E::TicketCreated(created) => {
                 let (show, order) = (created.show, created.order);
-                return self.tickets.push(Ticket { id, show, order, organizer, keys: Vec::new() });
+                let (keys, suspended) = (Vec::new(), false);
+                return self.tickets.push(Ticket { id, show, order, organizer, suspended, keys });
             }
             E::TicketIssued(issued) => issued.code_key,
             E::TicketReissued(reissued) => reissued.code_key,
-            _ => return,
+            E::TicketSuspended(_) | E::TicketReinstated(_) => {
+                self.ticket_mut(id).suspended = matches!(event, E::TicketSuspended(_));
+                return;
+            }
+            E::TicketVoided(_) | E::TicketEntered(_) | E::TicketExited(_) | E::ScanRefused(_) => {
+                return;
+            }
         };
-        let known = self.tickets.iter_mut().find(|known| known.id == id);
-        known.expect("a ticket is made first").keys.push(key);
+        self.ticket_mut(id).keys.push(key);
     }
 
     pub(super) fn is_on_sale(&self, show: ShowId) -> bool {

@@ -47,7 +47,7 @@ impl Weather {
     /// Nothing goes wrong.
     pub const CALM: Self = Self { fails: 0, lost: 0, slow: 0, fatal: 0, reads: 0 };
     /// Now and then something does.
-    pub const ROUGH: Self = Self { fails: 60, lost: 60, slow: 300, fatal: 12, reads: 40 };
+    pub const ROUGH: Self = Self { fails: 90, lost: 90, slow: 300, fatal: 12, reads: 40 };
     /// Nearly everything does.
     pub const STORM: Self = Self { fails: 250, lost: 250, slow: 200, fatal: 40, reads: 250 };
 }

@@ -75,13 +75,13 @@ fn a_seed_that_nobody_has_seen() {
 }
 
 /// What is wrong with a simulation that must go wrong, and at which step.
-fn must_fail(options: impl Fn(u64) -> Options) -> Vec<Failure> {
-    (1..=4).filter_map(|seed| run(options(seed)).err()).map(|failure| *failure).collect()
+fn must_fail(seeds: u64, options: impl Fn(u64) -> Options) -> Vec<Failure> {
+    (1..=seeds).filter_map(|seed| run(options(seed)).err()).map(|failure| *failure).collect()
 }
 
 #[test]
 fn a_store_that_looks_at_no_versions_is_found_within_ten_steps() {
-    let failures = must_fail(|seed| Options {
+    let failures = must_fail(4, |seed| Options {
         nodes: 2,
         faults: false,
         ignore_versions: true,
@@ -114,7 +114,7 @@ impl Payments for Forgetful {
 
 #[test]
 fn a_provider_that_forgets_is_found_at_the_first_or_second_rest() {
-    let failures = must_fail(|seed| Options {
+    let failures = must_fail(4, |seed| Options {
         nodes: 2,
         payments: Some(|gateway| Arc::new(Forgetful(gateway))),
         ..Options::new(seed)
@@ -129,6 +129,6 @@ fn a_provider_that_forgets_is_found_at_the_first_or_second_rest() {
 #[test]
 fn a_write_loop_that_trusts_its_memory_among_others_is_found() {
     let failures =
-        must_fail(|seed| Options { nodes: 2, claims_sole_writer: true, ..Options::new(seed) });
-    assert!(!failures.is_empty(), "one of four seeds must find it");
+        must_fail(8, |seed| Options { nodes: 2, claims_sole_writer: true, ..Options::new(seed) });
+    assert!(!failures.is_empty(), "one of eight seeds must find it");
 }

@@ -169,7 +169,7 @@ impl Actors {
             90..=94 => (due.saturating_sub(1), false),
             _ => (due, true),
         };
-        let known_payment = self.chance.percent(4).then(|| order.payments.first().cloned());
+        let known_payment = self.chance.percent(8).then(|| order.payments.first().cloned());
         let fresh = format!("pay-{}", self.count + 1);
         let payment = known_payment.flatten().unwrap_or_else(|| name::<PaymentId>(&fresh));
         let euro = self.chance.percent(3);

@@ -29,7 +29,17 @@ impl Actors {
     }
 
     pub(super) fn scan(&mut self, known: &Known) -> Option<Call> {
-        let (ticket, show, mut code) = self.chance.pick(&self.codes)?.clone();
+        let is_suspended = |id| known.tickets.iter().any(|known| known.id == id && known.suspended);
+        let suspended: Vec<_> = self.codes.iter().filter(|(of, ..)| is_suspended(*of)).collect();
+        let (ticket, show, mut code) = match self.chance.pick(&suspended) {
+            Some(suspended) if self.chance.percent(15) => (*suspended).clone(),
+            _ => self.chance.pick(&self.codes)?.clone(),
+        };
+        if self.chance.percent(20)
+            && let Some((.., oldest)) = self.codes.iter().find(|(of, ..)| *of == ticket)
+        {
+            code.clone_from(oldest);
+        }
         let ticket = known.tickets.iter().find(|known| known.id == ticket)?;
         let is_other = |s: &&Show| s.organizer == ticket.organizer && s.id != show;
         let others: Vec<_> = known.shows.iter().filter(is_other).collect();

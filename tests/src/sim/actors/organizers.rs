@@ -110,13 +110,13 @@ impl Actors {
     pub(in super::super) fn rivals(&mut self, known: &Known) -> Vec<Call> {
         let waiting: Vec<_> =
             known.scheduled.iter().filter(|(show, _)| !known.is_on_sale(*show)).collect();
-        if waiting.is_empty() || !self.chance.percent(12) {
+        if waiting.is_empty() || !self.chance.percent(20) {
             return Vec::new();
         }
         let (show, organizer) = **self.chance.pick(&waiting).expect("one of them");
         let mut rivals =
             vec![self.call("open sales", organizer, Wish::OpenSales(show, open_rules()))];
-        for _ in 0..self.chance.below(2) {
+        for _ in 0..self.chance.below(3) {
             rivals.push(self.call("call off", organizer, Wish::CallOff(show, name("台風"))));
         }
         rivals
