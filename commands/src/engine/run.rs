@@ -220,7 +220,7 @@ impl Loop {
             return Taken::Noted;
         }
         if let Some(answer) = remembered(&pending, facts) {
-            self.note(Item { pending, answer });
+            self.note(Item { pending, answer }, facts.position);
             return Taken::Noted;
         }
         let answer = match &mut pending.ask {
@@ -259,7 +259,7 @@ impl Loop {
         if entry.under_way == 0 && self.open.place(stream).is_none() && !self.is_proven(&item) {
             return Taken::Unproven(item.pending);
         }
-        self.note(item);
+        self.note(item, facts.position);
         Taken::Noted
     }
 
@@ -292,8 +292,8 @@ impl Loop {
     }
 
     /// Answers now if nothing undurable stands behind the answer, else when the batch behind it
-    /// is durable.
-    fn note(&mut self, item: Item) {
+    /// is durable. `position` is that of the stream's newest durable event.
+    fn note(&mut self, item: Item, position: Position) {
         let stream = item.pending.stream;
         let entry = self.streams.get_mut(&stream).expect("being decided");
         entry.open = self.open.place(stream).map_or(0, |at| self.open.parts[at].events.len());
@@ -302,7 +302,7 @@ impl Loop {
             // order, and its own answer is then a moment later, never earlier.
             self.open.items.push(item);
         } else {
-            self.answer(item, &[]);
+            self.answer(item, &[], position);
         }
     }
 
@@ -398,8 +398,10 @@ impl Loop {
                 continue;
             }
             match places.get(&stream) {
-                Some(at) => self.answer(item, &stored[*at]),
-                None if self.is_proven(&item) => self.answer(item, &[]),
+                Some(at) => self.answer(item, &stored[*at], self.position_of(stream)),
+                None if self.is_proven(&item) => {
+                    self.answer(item, &[], self.position_of(stream));
+                }
                 // Only a batch that was under way already when it was asked stands behind it.
                 None => self.take(item.pending, self.ports.clock.now()),
             }
@@ -534,12 +536,17 @@ impl Loop {
         }
     }
 
-    /// Answers a question. `events` are what was appended to its stream in its batch.
-    fn answer(&self, item: Item, events: &[Arc<StoredEvent>]) {
+    /// The position of the newest durable event of a stream in memory.
+    fn position_of(&self, stream: StreamId) -> Position {
+        let facts = self.streams.peek(&stream).and_then(|entry| entry.facts.as_ref());
+        facts.map_or(Position::default(), |facts| facts.position)
+    }
+
+    /// Answers a question. `events` are what was appended to its stream in its batch, `position`
+    /// is that of the stream's newest durable event.
+    fn answer(&self, item: Item, events: &[Arc<StoredEvent>], position: Position) {
         let Item { pending, answer } = item;
         let stream = pending.stream;
-        let facts = self.streams.peek(&stream).and_then(|entry| entry.facts.as_ref());
-        let position = facts.map_or(Position::default(), |facts| facts.position);
         match answer {
             Answer::Happened(range) => {
                 self.counters.happened.fetch_add(1, Ordering::Relaxed);

@@ -36,7 +36,7 @@ pub use node::Weather;
 
 use actors::Actors;
 use call::{Answer, Call};
-use chance::Chance;
+pub use chance::Chance;
 use known::Known;
 use node::{Ground, Node};
 
