@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use hakken_adapters::memory::MemoryStore;
+use hakken_adapters::{
+    memory::MemoryStore,
+    seating::{self, ImportOptions},
+};
 use hakken_commands::{
     engine::{CommandError, Tenant},
     store::{Append, EventStore, NewEvent},
@@ -48,6 +51,46 @@ async fn a_stream_that_was_tampered_with_is_not_served_and_all_others_are() {
     let show = world.show("other", hall(1, 3, 0), &[]).await;
     world.hold(show, "b", &["A1"], "k").await.expect("other shows are sold");
     world.stop().await;
+}
+
+/// A pretix plan of one row with seats at these places.
+fn plan(seats: impl Iterator<Item = (usize, usize)>) -> Vec<u8> {
+    let seats: Vec<String> = seats
+        .enumerate()
+        .map(|(at, (x, y))| {
+            format!(
+                r#"{{"seat_number":"{at}","seat_guid":"S-{at}","uuid":"u","category":"c","position":{{"x":{x},"y":{y}}}}}"#
+            )
+        })
+        .collect();
+    format!(
+        r##"{{"name":"h","size":{{"width":1,"height":1}},"categories":[{{"name":"c","color":"#fff"}}],
+        "zones":[{{"name":"z","zone_id":"z","uuid":"u","position":{{"x":0,"y":0}},"areas":[],"rows":[{{
+        "row_number":"1","row_number_position":"both","uuid":"r","position":{{"x":0,"y":0}},
+        "seats":[{}]}}]}}]}}"##,
+        seats.join(",")
+    )
+    .into()
+}
+
+#[test]
+fn a_plan_whose_seats_crowd_takes_hardly_longer_than_one_whose_seats_stand_in_rows() {
+    const SEATS: usize = 4_000;
+    let mixed = |at: usize| at * 2_741 % SEATS;
+    let rows = plan((0..SEATS).map(mixed).map(|at| (at % 60 * 25, at / 60 * 25)));
+    // Half of the seats stand far apart, the others where two of them would.
+    let crowd = plan((0..SEATS).map(mixed).map(|at| match at < SEATS / 2 + 1 {
+        true => (at % 50 * 1_000, at / 50 * 1_000),
+        false => (25_500 + at % 37, 20_500 + at / 37 % 41),
+    }));
+    let took = |plan: &[u8]| {
+        let begun = std::time::Instant::now();
+        let map = seating::parse(plan, &ImportOptions::default()).expect("a good plan");
+        assert_eq!(map.seats().count(), SEATS);
+        begun.elapsed()
+    };
+    let (rows, crowd) = (took(&rows), took(&crowd));
+    assert!(crowd < rows * 8 + std::time::Duration::from_millis(200), "{crowd:?} against {rows:?}");
 }
 
 #[tokio::test(start_paused = true)]

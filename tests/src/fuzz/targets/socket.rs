@@ -44,7 +44,7 @@ pub(in crate::fuzz) const TARGET: Target = Target {
         "$show",
     ],
     made: Vec::new,
-    mutations: 150,
+    mutations: 80,
 };
 
 /// Most messages of one input.
