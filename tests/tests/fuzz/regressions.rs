@@ -75,13 +75,13 @@ fn plan(seats: impl Iterator<Item = (usize, usize)>) -> Vec<u8> {
 
 #[test]
 fn a_plan_whose_seats_crowd_takes_hardly_longer_than_one_whose_seats_stand_in_rows() {
-    const SEATS: usize = 4_000;
+    const SEATS: usize = 8_000;
     let mixed = |at: usize| at * 2_741 % SEATS;
     let rows = plan((0..SEATS).map(mixed).map(|at| (at % 60 * 25, at / 60 * 25)));
     // Half of the seats stand far apart, the others where two of them would.
     let crowd = plan((0..SEATS).map(mixed).map(|at| match at < SEATS / 2 + 1 {
-        true => (at % 50 * 1_000, at / 50 * 1_000),
-        false => (25_500 + at % 37, 20_500 + at / 37 % 41),
+        true => (at % 80 * 1_000, at / 80 * 1_000),
+        false => (40_300 + at % 71, 20_300 + at / 71 % 113),
     }));
     let took = |plan: &[u8]| {
         let begun = std::time::Instant::now();
