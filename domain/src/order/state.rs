@@ -274,8 +274,8 @@ impl State {
 
     fn placed(&mut self, event: &OrderPlaced) {
         assert!(!self.exists(), "an order is placed once");
-        let prices = event.items.iter().map(|item| item.price_minor);
-        let sum = prices.fold(Some(0_u64), |sum, price| sum?.checked_add(price));
+        let mut prices = event.items.iter().map(|item| item.price_minor);
+        let sum = prices.try_fold(0_u64, u64::checked_add);
         assert!(sum == Some(event.total_minor), "the total is the sum of the prices");
         assert!(event.total_minor <= MAX_AMOUNT_MINOR, "a total beyond all bounds");
         self.buyer = Some(event.buyer.clone());
