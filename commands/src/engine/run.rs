@@ -23,7 +23,7 @@ use super::{
     entry::{Entry, Facts},
     load::{self, Loaded},
 };
-use crate::store::{Appended, StoreError, StoreErrorKind};
+use crate::store::{Appended, NewEvent, StoreError, StoreErrorKind};
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -286,7 +286,9 @@ impl Loop {
         let decoded = events.into_iter().map(|event| {
             let decoded = Decoded { event, meta: meta.clone() };
             facts.evolve(&decoded);
-            (ports.ids.event_id(now), decoded)
+            // Encoded here, while the batch before is being made durable, and not when it is this
+            // batch's turn: then everybody would wait for it.
+            NewEvent::encode(ports.ids.event_id(now), decoded)
         });
         open.push(stream, expected, decoded)
     }
@@ -330,15 +332,7 @@ impl Loop {
         let task: Task<_> = if events.is_empty() {
             Box::pin(async { Ok(Vec::new()) })
         } else {
-            let task = tokio::spawn(async move {
-                let appends = events.into_iter().map(super::batch::RawAppend::encode).collect();
-                store.append(appends, now).await
-            });
-            Box::pin(async move {
-                task.await.unwrap_or_else(|panic| {
-                    Err(StoreError { kind: StoreErrorKind::Fatal, source: panic.into() })
-                })
-            })
+            Box::pin(async move { store.append(events, now).await })
         };
         UnderWay { batch, began: Instant::now(), task }
     }

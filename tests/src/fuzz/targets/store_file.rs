@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, LazyLock},
 };
 
@@ -28,7 +28,20 @@ pub(in crate::fuzz) const TARGET: Target = Target {
     mutations: 40,
 };
 
-const FILES: [&str; 3] = ["events.db", "index.db", "side.db"];
+/// Every file of a store that is closed, its log first, but for what keeps others away.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder can be listed") {
+        let path = entry.expect("a folder can be listed").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.metadata().is_ok_and(|about| about.len() > 0) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
 
 struct Whole {
     folder: TempDir,
@@ -80,16 +93,20 @@ pub fn store_file(input: &[u8]) -> Verdict {
     let whole = &*WHOLE;
     let Some((file, changes)) = input.split_first() else { return Verdict::Refused };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for name in FILES {
-        let from = whole.folder.path().join(name);
-        fs::copy(from, folder.path().join(name)).expect("it can be copied");
+    let mut paths = Vec::new();
+    for from in files(whole.folder.path()) {
+        let inside = from.strip_prefix(whole.folder.path()).expect("a file of the folder");
+        let to = folder.path().join(inside);
+        fs::create_dir_all(to.parent().expect("a folder")).expect("it can be made");
+        fs::copy(from, &to).expect("it can be copied");
+        paths.push(to);
     }
-    let path = folder.path().join(FILES[usize::from(*file) % FILES.len()]);
-    let mut bytes = fs::read(&path).expect("it can be read");
+    let path = &paths[usize::from(*file) % paths.len()];
+    let mut bytes = fs::read(path).expect("it can be read");
     for change in changes.chunks_exact(6) {
         apply(&mut bytes, change);
     }
-    fs::write(&path, bytes).expect("it can be written");
+    fs::write(path, bytes).expect("it can be written");
     block_on(opened(folder.path(), &whole.events))
 }
 
