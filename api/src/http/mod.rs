@@ -24,6 +24,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use hakken_domain::text::shortened_within;
 use tracing::{Instrument, info, info_span};
 
 use crate::{
@@ -80,6 +81,7 @@ pub fn router(api: ApiContext) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .fallback(not_found)
+        .method_not_allowed_fallback(only_get)
         .layer(from_fn_with_state(app.clone(), observed))
         .with_state(app)
 }
@@ -137,6 +139,7 @@ fn is_opaque(id: &str) -> bool {
 
 /// An error beside GraphQL, in the same form.
 fn problem(status: StatusCode, code: &str, message: &str) -> Response {
+    let message = shortened_within(message, document::MAX_MESSAGE);
     let body = serde_json::json!({
         "errors": [{ "message": message, "extensions": { "code": code } }]
     });
@@ -146,6 +149,13 @@ fn problem(status: StatusCode, code: &str, message: &str) -> Response {
 
 fn fault(status: StatusCode, fault: &Fault) -> Response {
     problem(status, fault.code(), &fault.message())
+}
+
+async fn only_get() -> Response {
+    let message = "This can only be read: ask for it with GET.";
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", message);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
 }
 
 async fn not_found() -> Response {

@@ -35,11 +35,11 @@ use hakken_domain::{
 };
 use hakken_projections::{ReadModels, rows::MemoryRows};
 
+pub use chance::Chance;
 pub use coverage::Coverage;
 pub use node::Weather;
 
 use actors::Actors;
-use chance::Chance;
 use known::Known;
 use node::{Ground, Node, RowsWeather};
 

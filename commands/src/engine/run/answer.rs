@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use hakken_domain::envelope::{Position, StoredEvent, Version};
+use hakken_domain::envelope::{Position, StoredEvent, StreamId, Version};
 use tracing::warn;
 
 use super::{
@@ -15,12 +15,17 @@ use super::{
 };
 
 impl Loop {
-    /// Answers a question. `events` are what was appended to its stream in its batch.
-    pub(super) fn answer(&self, item: Item, events: &[Arc<StoredEvent>]) {
+    /// The position of the newest durable event of a stream in memory.
+    pub(super) fn position_of(&self, stream: StreamId) -> Position {
+        let facts = self.streams.peek(&stream).and_then(|entry| entry.facts.as_ref());
+        facts.map_or(Position::default(), |facts| facts.position)
+    }
+
+    /// Answers a question. `events` are what was appended to its stream in its batch, `position`
+    /// is that of the stream's newest durable event.
+    pub(super) fn answer(&self, item: Item, events: &[Arc<StoredEvent>], position: Position) {
         let Item { pending, answer } = item;
         let stream = pending.stream;
-        let facts = self.streams.peek(&stream).and_then(|entry| entry.facts.as_ref());
-        let position = facts.map_or(Position::default(), |facts| facts.position);
         match answer {
             Answer::Happened(range) => {
                 self.counters.happened.fetch_add(1, Ordering::Relaxed);

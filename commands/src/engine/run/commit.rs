@@ -105,8 +105,10 @@ impl Loop {
                 continue;
             }
             match places.get(&stream) {
-                Some(at) => self.answer(item, &stored[*at]),
-                None if self.is_proven(&item) => self.answer(item, &[]),
+                Some(at) => self.answer(item, &stored[*at], self.position_of(stream)),
+                None if self.is_proven(&item) => {
+                    self.answer(item, &[], self.position_of(stream));
+                }
                 // Only a batch that was under way already when it was asked stands behind it.
                 None => self.take(item.pending, self.ports.clock.now()),
             }

@@ -2,7 +2,7 @@
 
 use hakken_domain::{
     Context, Outcome,
-    envelope::{Decoded, Metadata, StreamId},
+    envelope::{Decoded, Metadata, Position, StreamId},
     guard::Guard,
     names::ActorRef,
     time::Timestamp,
@@ -78,7 +78,7 @@ impl Loop {
             return Taken::Noted;
         }
         if let Some(answer) = remembered(&pending, facts) {
-            self.note(Item { pending, answer });
+            self.note(Item { pending, answer }, facts.position);
             return Taken::Noted;
         }
         let answer = match &mut pending.ask {
@@ -117,7 +117,7 @@ impl Loop {
         if entry.under_way == 0 && self.open.place(stream).is_none() && !self.is_proven(&item) {
             return Taken::Unproven(item.pending);
         }
-        self.note(item);
+        self.note(item, facts.position);
         Taken::Noted
     }
 
@@ -153,20 +153,20 @@ impl Loop {
     }
 
     /// Answers now if nothing undurable stands behind the answer, else when the batch behind it
-    /// is durable.
-    pub(super) fn note(&mut self, item: Item) {
+    /// is durable. `position` is that of the stream's newest durable event.
+    pub(super) fn note(&mut self, item: Item, position: Position) {
         let stream = item.pending.stream;
         let entry = self.streams.get_mut(&stream).expect("being decided");
         entry.open = self.open.place(stream).map_or(0, |at| self.open.parts[at].events.len());
         if Guard::NotDurable.is_out() {
-            return self.answer(item.early(), &[]);
+            return self.answer(item.early(), &[], position);
         }
         if entry.is_dirty() {
             // Also when only the batch under way stands behind it: batches become durable in
             // order, and its own answer is then a moment later, never earlier.
             self.open.items.push(item);
         } else {
-            self.answer(item, &[]);
+            self.answer(item, &[], position);
         }
     }
 }
