@@ -39,6 +39,8 @@ pub struct BuildReport {
     pub comparison: Comparison,
     /// How long it took this process, pauses included.
     pub seconds: f64,
+    /// How much of it passed until the rows were there with their indexes, caught up.
+    pub folding_seconds: f64,
     /// Positions that this process folded.
     pub folded: u64,
 }
@@ -281,6 +283,7 @@ impl<'a> BuildTask<'a> {
         // From here on the served rows stand still; queries go on.
         let gate = self.slot.gate.lock().await;
         self.catch_up(folding, 0).await?;
+        let folding_seconds = self.started.elapsed().as_secs_f64();
         self.phase(BuildPhase::Comparing);
         let served = self.slot.served();
         let (rows, tables) = (self.shared.rows.as_ref(), self.slot.projection.tables);
@@ -291,6 +294,7 @@ impl<'a> BuildTask<'a> {
             position: folding.checkpoint.position,
             comparison,
             seconds: self.started.elapsed().as_secs_f64(),
+            folding_seconds,
             folded: self.folded,
         };
         if self.kind == BuildKind::Rebuild {
