@@ -22,6 +22,7 @@ pub mod seatmap;
 pub mod show;
 #[cfg(test)]
 mod testing;
+mod text;
 pub mod ticket;
 pub mod time;
 pub mod venue;
