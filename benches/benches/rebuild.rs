@@ -154,7 +154,13 @@ async fn run() -> Result<()> {
             thousands(decode)
         );
         let columns = [
-            "projection", "rebuild/s", "of read + decode", "compare/s", "bytes", "peak MB", "growth",
+            "projection",
+            "rebuild/s",
+            "of read + decode",
+            "compare/s",
+            "bytes",
+            "peak MB",
+            "growth",
         ];
         let mut table = Table::new(title, GUIDE, &columns);
         lines[projections.len()].push((count as f64, decode));

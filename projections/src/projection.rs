@@ -4,6 +4,7 @@ use hakken_domain::envelope::{Decoded, StoredEvent, StreamKind};
 
 use crate::{
     cache::AnyRows,
+    origins::AnyOrigins,
     rows::{Changes, Key, Row, RowError, Table, Tables},
 };
 
@@ -20,8 +21,18 @@ pub struct Projection {
     /// The kinds of streams it deals with. Events of others only move its checkpoint, and are
     /// not even decoded.
     pub streams: &'static [StreamKind],
+    /// Kinds of events in these streams that it passes over just the same.
+    pub passes_over: &'static [&'static str],
     /// Makes an empty fold.
     pub fold: fn() -> Box<dyn Fold>,
+}
+
+impl Projection {
+    /// Whether an event means something to it.
+    pub(crate) fn wants(&self, event: &StoredEvent) -> bool {
+        self.streams.contains(&event.stream.kind)
+            && !self.passes_over.iter().any(|kind| *kind == event.kind)
+    }
 }
 
 /// An event that does not fit what came before it: a bug, or events that were tampered with.
@@ -36,11 +47,21 @@ pub trait Fold: Send {
     /// The rows that it knows, table by table.
     fn rows(&mut self) -> Vec<&mut dyn AnyRows>;
 
+    /// What it must know of the first events of streams, if that is anything.
+    fn origins(&mut self) -> Option<&mut dyn AnyOrigins> {
+        None
+    }
+
     /// Asks for the rows that `apply` will look at.
     fn needs(&mut self, event: &StoredEvent, decoded: &Decoded);
 
     /// Folds one event in. After a failure the whole fold is thrown away.
     fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent>;
+}
+
+/// Rows that are changed and not handed out.
+pub(crate) fn pending(fold: &mut dyn Fold) -> usize {
+    fold.rows().into_iter().map(|rows| rows.pending()).sum()
 }
 
 /// Rows that were asked for and are not known yet.

@@ -15,6 +15,7 @@ use crate::{
     models::{
         audit_log::AUDIT_LOG,
         catalogue::CATALOGUE,
+        holds::HOLDS,
         issuance_history::ISSUANCE_HISTORY,
         orders::ORDERS,
         sales::SALES,
@@ -27,8 +28,17 @@ use crate::{
 };
 
 /// Every projection.
-pub const ALL: &[Projection] =
-    &[SEAT_AVAILABILITY, AUDIT_LOG, ISSUANCE_HISTORY, ORDERS, TICKETS, SCANS, SALES, CATALOGUE];
+pub const ALL: &[Projection] = &[
+    SEAT_AVAILABILITY,
+    HOLDS,
+    AUDIT_LOG,
+    ISSUANCE_HISTORY,
+    ORDERS,
+    TICKETS,
+    SCANS,
+    SALES,
+    CATALOGUE,
+];
 
 struct Inner {
     engine: Engine,

@@ -236,7 +236,8 @@ impl Town {
             Err(rejection) => {
                 let stage = &mut self.stages[at];
                 stage.misses += 1;
-                let is_full = rejection == Rejection::Inventory(inventory::Rejection::NotEnoughSeats);
+                let is_full =
+                    rejection == Rejection::Inventory(inventory::Rejection::NotEnoughSeats);
                 if is_full || stage.sold * 100 > stage.seats.len() * 97 {
                     stage.doors = Some(0);
                 }
@@ -260,9 +261,10 @@ impl Town {
     fn order(&mut self, at: usize, hold: HoldId, buyer: BuyerRef, places: &Places) -> Result<()> {
         let stage = &mut self.stages[at];
         let seats = places.seats.iter().map(|seat| (Some(seat.clone()), None));
-        let pools = places.pools.iter().flat_map(|places| {
-            (0..places.count).map(|_| (None, Some(places.pool.clone())))
-        });
+        let pools = places
+            .pools
+            .iter()
+            .flat_map(|places| (0..places.count).map(|_| (None, Some(places.pool.clone()))));
         let ticket_type = TicketTypeId::new("general")?;
         let items: Vec<Item> = (1..)
             .zip(seats.chain(pools))
@@ -297,8 +299,7 @@ impl Town {
             Task::SettleRefunds { order, refunds, cause } => {
                 for refund in refunds {
                     let reference = MoneyRef::new(&format!("re_{}", refund.refund))?;
-                    let settle =
-                        order::Command::SettleRefund { refund: refund.refund, reference };
+                    let settle = order::Command::SettleRefund { refund: refund.refund, reference };
                     self.must(order, settle, Asker::Process("refunds", cause))?;
                 }
                 Ok(())

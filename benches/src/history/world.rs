@@ -98,8 +98,8 @@ impl World {
         self.asked += 1;
         let meta = self.metadata(asker)?;
         let found = self.streams.entry(stream);
-        let found = found
-            .or_insert_with(|| Stream { state: State::initial(stream.kind), version: 0 });
+        let found =
+            found.or_insert_with(|| Stream { state: State::initial(stream.kind), version: 0 });
         let mut happened = Vec::new();
         let sweeper = Metadata {
             actor: ActorRef::new("system:sweeper")?,

@@ -16,7 +16,7 @@ const MOST_ROWS: usize = 20_000;
 /// What was folded is written after so long at the latest, so that little is lost to a kill.
 const LONGEST: Duration = Duration::from_secs(1);
 /// Where no events come for so long, what was folded is written.
-const IDLE: Duration = Duration::from_millis(20);
+const IDLE: Duration = Duration::from_millis(100);
 
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,27 +54,30 @@ impl Bulk {
             return Ok(Step::Reached);
         }
         let after = folding.folded();
-        let ahead = self
-            .ahead
-            .get_or_insert_with(|| Ahead::start(shared.feed.clone(), self.projection, after));
-        let filled = match tokio::time::timeout(IDLE, ahead.fill()).await {
-            Ok(filled) => filled,
-            Err(_) if folding.folded() > folding.checkpoint.position => return Ok(Step::Full),
-            Err(_) => ahead.fill().await,
+        let start = || Ahead::start(shared.feed.clone(), self.projection, after);
+        let mut ahead = match self.ahead.take() {
+            Some(ahead) => ahead,
+            None => start(),
         };
-        match filled {
-            Ok(true) => {}
-            Ok(false) => {
-                // The reader ends where the events ended when it got there.
-                self.ahead = None;
-                return Ok(Step::Ended);
+        let is_dirty = after > folding.checkpoint.position;
+        let mut filled = match tokio::time::timeout(IDLE, ahead.fill()).await {
+            Ok(filled) => filled.map_err(Fault::Feed)?,
+            Err(_) if is_dirty => {
+                self.ahead = Some(ahead);
+                return Ok(Step::Full);
             }
-            Err(error) => {
-                self.ahead = None;
-                return Err(Fault::Feed(error));
-            }
+            Err(_) => ahead.fill().await.map_err(Fault::Feed)?,
+        };
+        if !filled {
+            // A reader ends where the events ended when it got there: there may be more now.
+            ahead = start();
+            filled = ahead.fill().await.map_err(Fault::Feed)?;
+        }
+        if !filled {
+            return Ok(Step::Ended);
         }
         let events = ahead.take(target);
+        self.ahead = Some(ahead);
         if events.is_empty() {
             // The next event is behind the target: positions need not be dense.
             return Ok(Step::Reached);

@@ -179,10 +179,7 @@ impl Folding {
     }
 
     /// Brings what the fold will look at, until nothing is missing.
-    async fn load_needed(
-        &mut self,
-        events: &[(&Arc<StoredEvent>, &Decoded)],
-    ) -> Result<(), Fault> {
+    async fn load_needed(&mut self, events: &[(&Arc<StoredEvent>, &Decoded)]) -> Result<(), Fault> {
         loop {
             for chunk in events.chunks(BREATH) {
                 for (event, decoded) in chunk {
