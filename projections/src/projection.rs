@@ -4,6 +4,7 @@ use hakken_domain::envelope::{Decoded, StoredEvent, StreamKind};
 
 use crate::{
     cache::AnyRows,
+    feed::Interest,
     origins::AnyOrigins,
     rows::{Changes, Key, Row, RowError, Table, Tables},
 };
@@ -30,8 +31,12 @@ pub struct Projection {
 impl Projection {
     /// Whether an event means something to it.
     pub(crate) fn wants(&self, event: &StoredEvent) -> bool {
-        self.streams.contains(&event.stream.kind)
-            && !self.passes_over.iter().any(|kind| *kind == event.kind)
+        self.interest().includes(event.stream.kind, &event.kind)
+    }
+
+    /// The events that mean something to it.
+    pub(crate) fn interest(&self) -> Interest {
+        Interest { streams: self.streams, passes_over: self.passes_over }
     }
 }
 
@@ -48,8 +53,8 @@ pub trait Fold: Send {
     fn rows(&mut self) -> Vec<&mut dyn AnyRows>;
 
     /// What it must know of the first events of streams, if that is anything.
-    fn origins(&mut self) -> Option<&mut dyn AnyOrigins> {
-        None
+    fn origins(&mut self) -> Vec<&mut dyn AnyOrigins> {
+        Vec::new()
     }
 
     /// Asks for the rows that `apply` will look at.

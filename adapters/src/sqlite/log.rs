@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use hakken_commands::store::StoreError;
-use hakken_domain::envelope::{Position, StoredEvent};
+use hakken_domain::envelope::{Position, StoredEvent, StreamKind};
+use hakken_projections::feed::Interest;
 use sqlx::{Row, SqlitePool, sqlite::SqliteRow};
 
 use super::{
@@ -81,6 +82,30 @@ impl Log {
                 break;
             }
             chunks = (chunks * 4).min(MAX_CHUNKS);
+        }
+        Ok(page.events)
+    }
+
+    /// Whole chunks from the one with the next position on, until they have `limit` positions or
+    /// about [`PAGE_BYTES`]; of each the events that are wanted, and the last.
+    pub(super) async fn read_wanted(
+        &self,
+        after: Position,
+        limit: usize,
+        interest: Interest,
+    ) -> Result<Events, StoreError> {
+        let mut page = Page { events: Vec::new(), after: after.0, bytes: 0, limit };
+        let mut rows = sqlx::query(
+            "SELECT first, last, crc, bytes FROM log WHERE last > ?1 ORDER BY last LIMIT ?2",
+        )
+        .bind(signed(after.0))
+        .bind(MAX_CHUNKS)
+        .fetch(&self.pool);
+        while page.bytes < PAGE_BYTES
+            && page.after - after.0 < limit as u64
+            && let Some(row) = rows.try_next().await.map_err(read_failed)?
+        {
+            page.take_wanted(&chunk(&row)?, interest)?;
         }
         Ok(page.events)
     }
@@ -166,6 +191,28 @@ impl Page {
             return Err(Damage::Gap { after: self.after, first: chunk.first });
         }
         chunk.decode()?.into_iter().for_each(|event| self.push(event));
+        Ok(())
+    }
+
+    /// Takes what is wanted of the next chunk, and its last event.
+    fn take_wanted(&mut self, chunk: &Chunk, interest: Interest) -> Result<(), Damage> {
+        if chunk.first > self.after + 1 {
+            return Err(Damage::Gap { after: self.after, first: chunk.first });
+        }
+        let (after, last) = (self.after, chunk.last);
+        let is_wanted = |position: u64, name: &[u8], kind: &[u8]| {
+            let of_stream = |wanted: &StreamKind| {
+                name.strip_prefix(wanted.as_str().as_bytes())
+                    .is_some_and(|rest| rest.first() == Some(&b'-'))
+            };
+            position == last
+                || position > after
+                    && interest.streams.iter().any(of_stream)
+                    && !interest.passes_over.iter().any(|over| over.as_bytes() == kind)
+        };
+        self.events.extend(chunk.decode_where(is_wanted)?);
+        self.after = last;
+        self.bytes += chunk.bytes.len();
         Ok(())
     }
 

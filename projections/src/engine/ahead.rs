@@ -9,7 +9,7 @@ use tokio::{
     task::{JoinError, JoinHandle, JoinSet},
 };
 
-use super::folding::{BREATH, breathe};
+use super::folding::BREATH;
 use crate::{
     feed::{EventFeed, FeedError},
     projection::Projection,
@@ -44,7 +44,7 @@ impl Ahead {
         let mut reader = JoinSet::new();
         reader.spawn(async move {
             loop {
-                let page = match feed.read_all(after, PAGE).await {
+                let page = match feed.read_wanted(after, PAGE, projection.interest()).await {
                     Ok(events) => {
                         let Some(last) = events.last() else { break };
                         after = last.position;
@@ -94,7 +94,7 @@ async fn decode(events: Events, projection: Projection) -> Events {
             // A failure is kept in the event, and met again when it is folded.
             let _ = event.decoded();
         }
-        breathe().await;
+        tokio::task::yield_now().await;
     }
     events
 }

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hakken_domain::envelope::{Decoded, Position, StoredEvent};
-use tokio::{
-    task::JoinSet,
-    time::{Duration, Instant},
-};
+use tokio::task::JoinSet;
 
 use crate::{
     feed::{EventFeed, FeedError},
@@ -15,28 +12,13 @@ use crate::{
     rows::{BuildId, Changes, Checkpoint, RowError, RowStore},
 };
 
-/// So many events are folded before other tasks get their turn: a rebuild must not be felt by
-/// who buys.
-pub(super) const BREATH: usize = 500;
-
-/// Who waited longer for the next turn is not alone on the machine.
-const CROWDED: Duration = Duration::from_millis(2);
-/// Longest pause that work in the background makes of its own accord.
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+/// So many events are folded before other tasks get their turn. That is a tenth of a millisecond,
+/// about as long as the few tasks of one sale take: the more sales there are, the smaller is the
+/// part of the machine that a rebuild takes from them.
+pub(super) const BREATH: usize = 100;
 
 /// First events of streams that are read at once.
 const ORIGINS_AT_ONCE: usize = 8;
-
-/// Lets others have their turn. Where they took long about it, they get as much again: work in
-/// the background takes at most half of a machine that is wanted by others.
-pub(super) async fn breathe() {
-    let asked = Instant::now();
-    tokio::task::yield_now().await;
-    let waited = asked.elapsed();
-    if waited > CROWDED {
-        tokio::time::sleep(waited.min(LONGEST_PAUSE)).await;
-    }
-}
 
 /// An event that a projection cannot fold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,7 +150,7 @@ impl Folding {
                     .apply(event, decoded)
                     .map_err(|error| Fault::Event(poison(event, error.to_string())))?;
             }
-            breathe().await;
+            tokio::task::yield_now().await;
         }
         self.folded = Checkpoint {
             position: last.position,
@@ -185,12 +167,12 @@ impl Folding {
                 for (event, decoded) in chunk {
                     self.fold.needs(event, decoded);
                 }
-                breathe().await;
+                tokio::task::yield_now().await;
             }
-            let origins = match self.fold.origins() {
-                Some(origins) => origins.missing(),
-                None => Vec::new(),
-            };
+            let mut origins = Vec::new();
+            for each in self.fold.origins() {
+                origins.append(&mut each.missing());
+            }
             let missing = projection::missing(self.fold.as_mut());
             if missing.is_empty() && origins.is_empty() {
                 return Ok(());
@@ -210,8 +192,8 @@ impl Folding {
                 .map(|(stream, read)| read.map(|events| (stream, events)));
             while let Some((stream, first)) = found.try_next().await.map_err(Fault::Feed)? {
                 let first = first.first().and_then(|event| event.decoded().ok());
-                if let Some(origins) = self.fold.origins() {
-                    origins.take(stream, first);
+                for each in self.fold.origins() {
+                    each.take(stream, first);
                 }
             }
         }

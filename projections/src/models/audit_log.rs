@@ -9,7 +9,7 @@ use hakken_domain::{
     envelope::{Decoded, Position, StoredEvent, StreamId, StreamKind, Version},
     gate, inventory,
     names::{ActorRef, CommandKey, EventId, OrderId, OrganizerId, ShowId, TicketId},
-    order, organizer, show,
+    order, organizer, show, ticket,
     time::Timestamp,
     venue,
 };
@@ -18,7 +18,7 @@ use crate::{
     ReadModels,
     cache::AnyRows,
     feed::EventFeed,
-    origins::{AnyOrigins, Origins},
+    origins::{AnyOrigins, Origins, PackedId, ShowNumber, ShowNumbers},
     page::{Page, PageRequest, QueryError},
     postings::{BLOCK_TABLE, List, Lists, Postings, TAIL_TABLE, Wanted, events_at, first_events},
     projection::{Fold, Inconsistent, Projection},
@@ -34,33 +34,73 @@ pub const AUDIT_LOG: Projection = Projection {
     fold: || Box::new(AuditFold::default()),
 };
 
-/// First events of orders and tickets that are remembered.
-const ORIGINS: usize = 250_000;
+/// Orders and tickets of which is remembered what they are about.
+const ORDERS: usize = 100_000;
+const TICKETS: usize = 600_000;
+
+/// What an order is about, as its first event says.
+#[derive(Debug, Clone, PartialEq)]
+enum OrderOrigin {
+    /// One show, as almost all.
+    One(ShowNumber),
+    /// Several, each once, in order.
+    Several(Box<[ShowNumber]>),
+}
+
+/// What a ticket is about, as its first event says.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct TicketOrigin {
+    order: PackedId,
+    show: ShowNumber,
+}
+
+fn shows_of_order(first: &Decoded) -> Vec<ShowId> {
+    let Event::Order(order::Event::OrderPlaced(placed)) = &first.event else { return Vec::new() };
+    let mut shows: Vec<ShowId> = placed.items.iter().map(|item| item.show).collect();
+    shows.sort_unstable();
+    shows.dedup();
+    shows
+}
+
+fn order_and_show_of_ticket(first: &Decoded) -> Option<(OrderId, ShowId)> {
+    match &first.event {
+        Event::Ticket(ticket::Event::TicketCreated(created)) => Some((created.order, created.show)),
+        _ => None,
+    }
+}
+
+impl OrderOrigin {
+    fn read(first: &Decoded, numbers: &mut ShowNumbers) -> Option<Self> {
+        match shows_of_order(first).as_slice() {
+            [] => None,
+            [show] => Some(Self::One(numbers.number(*show))),
+            shows => Some(Self::Several(shows.iter().map(|show| numbers.number(*show)).collect())),
+        }
+    }
+}
+
+impl TicketOrigin {
+    fn read(first: &Decoded, numbers: &mut ShowNumbers) -> Option<Self> {
+        let (order, show) = order_and_show_of_ticket(first)?;
+        Some(Self { order: PackedId::new(order.0), show: numbers.number(show) })
+    }
+}
 
 /// What the first event of an order or a ticket says of all the others.
-#[derive(Debug, Clone, PartialEq)]
-enum Origin {
-    /// The shows of an order, each once, in order.
-    Order(Box<[ShowId]>),
-    Ticket {
-        order: OrderId,
-        show: ShowId,
-    },
+#[derive(Debug, Default)]
+struct Origin {
+    shows: Vec<ShowId>,
+    order: Option<OrderId>,
 }
 
 impl Origin {
-    fn read(first: &Decoded) -> Option<Self> {
-        match &first.event {
-            Event::Order(order::Event::OrderPlaced(placed)) => {
-                let mut shows: Vec<ShowId> = placed.items.iter().map(|item| item.show).collect();
-                shows.sort_unstable();
-                shows.dedup();
-                Some(Self::Order(shows.into()))
+    fn read(stream: StreamId, first: &Decoded) -> Self {
+        match order_and_show_of_ticket(first) {
+            Some((order, show)) => Self { shows: vec![show], order: Some(order) },
+            None if stream.kind == StreamKind::Order => {
+                Self { shows: shows_of_order(first), order: None }
             }
-            Event::Ticket(hakken_domain::ticket::Event::TicketCreated(created)) => {
-                Some(Self::Ticket { order: created.order, show: created.show })
-            }
-            _ => None,
+            None => Self::default(),
         }
     }
 }
@@ -70,48 +110,30 @@ fn has_origin(stream: StreamId) -> bool {
     matches!(stream.kind, StreamKind::Order | StreamKind::Ticket)
 }
 
-/// What an event is about.
+/// What an event is about, beside the shows that its stream's first event names.
 #[derive(Default)]
-struct About<'a> {
+struct About {
     organizer: Option<OrganizerId>,
     show: Option<ShowId>,
-    /// Those of an order.
-    shows: &'a [ShowId],
     order: Option<OrderId>,
     ticket: Option<TicketId>,
 }
 
-impl<'a> About<'a> {
-    fn of(event: &StoredEvent, decoded: &Decoded, origin: Option<&'a Origin>) -> Self {
+impl About {
+    fn of(event: &StoredEvent, decoded: &Decoded) -> Self {
         let id = event.stream.id;
-        let show = Some(ShowId(id));
+        let of_show = Self { show: Some(ShowId(id)), ..Self::default() };
         let mut about = match &decoded.event {
-            Event::Inventory(fact) => {
-                Self { show, order: order_of_inventory(fact), ..Self::default() }
-            }
-            Event::Order(_) => {
-                let shows: &[ShowId] = match origin {
-                    Some(Origin::Order(shows)) => shows,
-                    _ => &[],
-                };
-                Self { shows, order: Some(OrderId(id)), ..Self::default() }
-            }
-            Event::Ticket(_) => match origin {
-                Some(Origin::Ticket { order, show }) => Self {
-                    show: Some(*show),
-                    order: Some(*order),
-                    ticket: Some(TicketId(id)),
-                    ..Self::default()
-                },
-                _ => Self { ticket: Some(TicketId(id)), ..Self::default() },
-            },
+            Event::Inventory(fact) => Self { order: order_of_inventory(fact), ..of_show },
+            Event::Order(_) => Self { order: Some(OrderId(id)), ..Self::default() },
+            Event::Ticket(_) => Self { ticket: Some(TicketId(id)), ..Self::default() },
             Event::Show(
                 show::Event::ShowScheduled(_)
                 | show::Event::TicketTypeOffered(_)
                 | show::Event::TicketTypeWithdrawn(_)
                 | show::Event::ShowCancelled(_),
             )
-            | Event::Gate(gate::Event::CodeRefused(_)) => Self { show, ..Self::default() },
+            | Event::Gate(gate::Event::CodeRefused(_)) => of_show,
             Event::Venue(venue::Event::VenueRegistered(_) | venue::Event::SeatMapReplaced(_)) => {
                 Self::default()
             }
@@ -129,10 +151,6 @@ impl<'a> About<'a> {
         about
     }
 
-    fn shows(&self) -> impl Iterator<Item = ShowId> {
-        self.show.into_iter().chain(self.shows.iter().copied())
-    }
-
     /// The lists that the event belongs in, and its tag there.
     fn lists(
         &self,
@@ -143,7 +161,7 @@ impl<'a> About<'a> {
         if let Some(organizer) = self.organizer {
             each(&List::Organizer(organizer), None);
         }
-        for show in self.shows() {
+        if let Some(show) = self.show {
             each(&List::Show(show), None);
         }
         if let Some(order) = self.order {
@@ -163,13 +181,17 @@ impl<'a> About<'a> {
 
 struct AuditFold {
     postings: Postings,
-    origins: Origins<Origin>,
+    orders: Origins<OrderOrigin>,
+    tickets: Origins<TicketOrigin>,
 }
 
 impl Default for AuditFold {
     fn default() -> Self {
-        let origins = Origins::keeping(ORIGINS, Origin::read);
-        Self { postings: Postings::default(), origins }
+        Self {
+            postings: Postings::default(),
+            orders: Origins::keeping(ORDERS, StreamKind::Order, OrderOrigin::read),
+            tickets: Origins::keeping(TICKETS, StreamKind::Ticket, TicketOrigin::read),
+        }
     }
 }
 
@@ -178,30 +200,66 @@ impl Fold for AuditFold {
         self.postings.rows()
     }
 
-    fn origins(&mut self) -> Option<&mut dyn AnyOrigins> {
-        Some(&mut self.origins)
+    fn origins(&mut self) -> Vec<&mut dyn AnyOrigins> {
+        vec![&mut self.orders, &mut self.tickets]
     }
 
     fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
         let stream = event.stream;
-        if has_origin(stream) {
-            if event.version == 1 {
-                self.origins.begin(stream, decoded);
-            }
-            self.origins.need(stream);
-            if !self.origins.knows(stream) {
-                return;
-            }
+        if event.version == 1 {
+            self.orders.begin(stream, decoded);
+            self.tickets.begin(stream, decoded);
         }
-        let about = About::of(event, decoded, self.origins.get(stream));
-        about.lists(event, decoded, |list, _| self.postings.need(list));
+        match stream.kind {
+            StreamKind::Order => {
+                self.orders.need(stream);
+            }
+            StreamKind::Ticket => {
+                self.tickets.need(stream);
+            }
+            _ => {}
+        }
+        if self.orders.waits_for(stream) || self.tickets.waits_for(stream) {
+            return;
+        }
+        let Self { postings, orders, tickets } = self;
+        lists(event, decoded, (orders, tickets), |list, _| postings.need(list));
     }
 
     fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
-        let about = About::of(event, decoded, self.origins.get(event.stream));
-        about.lists(event, decoded, |list, tag| self.postings.push(list, event.position, tag));
+        let Self { postings, orders, tickets } = self;
+        lists(event, decoded, (orders, tickets), |list, tag| {
+            postings.push(list, event.position, tag);
+        });
         Ok(())
     }
+}
+
+/// The lists that an event belongs in, and its tag there.
+fn lists(
+    event: &StoredEvent,
+    decoded: &Decoded,
+    (orders, tickets): (&Origins<OrderOrigin>, &Origins<TicketOrigin>),
+    mut each: impl FnMut(&List, Option<u32>),
+) {
+    let mut about = About::of(event, decoded);
+    match event.stream.kind {
+        StreamKind::Order => match orders.get(event.stream) {
+            Some(OrderOrigin::One(show)) => about.show = Some(orders.show(*show)),
+            Some(OrderOrigin::Several(shows)) => {
+                shows.iter().for_each(|show| each(&List::Show(orders.show(*show)), None));
+            }
+            None => {}
+        },
+        StreamKind::Ticket => {
+            if let Some(origin) = tickets.get(event.stream) {
+                about.show = Some(tickets.show(origin.show));
+                about.order = Some(OrderId(origin.order.ulid()));
+            }
+        }
+        _ => {}
+    }
+    about.lists(event, decoded, each);
 }
 
 fn order_of_inventory(fact: &inventory::Event) -> Option<OrderId> {
@@ -273,14 +331,15 @@ impl AuditEntry {
         let origins: HashMap<StreamId, Origin> = firsts
             .into_iter()
             .filter_map(|(stream, first)| {
-                let origin = Origin::read(first.first()?.decoded().ok()?)?;
-                Some((stream, origin))
+                Some((stream, Origin::read(stream, first.first()?.decoded().ok()?)))
             })
             .collect();
+        let nothing = Origin::default();
         let entry = |event: &Arc<StoredEvent>| {
             let decoded = event.decoded().ok()?;
-            let about = About::of(event, decoded, origins.get(&event.stream));
-            let asked = asked.filter(|asked| about.shows().any(|show| show == *asked));
+            let about = About::of(event, decoded);
+            let origin = origins.get(&event.stream).unwrap_or(&nothing);
+            let asked = asked.filter(|asked| origin.shows.contains(asked));
             let meta = &decoded.meta;
             Some(Self {
                 position: event.position,
@@ -292,8 +351,8 @@ impl AuditEntry {
                 schema: event.schema,
                 stream: event.stream,
                 version: event.version,
-                show: asked.or(about.shows().next()),
-                order: about.order,
+                show: asked.or(about.show).or(origin.shows.first().copied()),
+                order: about.order.or(origin.order),
                 ticket: about.ticket,
                 key: meta.key.clone(),
                 cause: meta.cause,

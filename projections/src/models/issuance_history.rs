@@ -21,7 +21,7 @@ use crate::{
     ReadModels,
     cache::AnyRows,
     feed::{EventFeed, FeedError},
-    origins::{AnyOrigins, Origins},
+    origins::{AnyOrigins, Origins, PackedId, ShowNumber, ShowNumbers},
     page::{Page, PageRequest, QueryError},
     postings::{BLOCK_TABLE, List, Lists, Postings, TAIL_TABLE, Wanted, events_at, first_events},
     projection::{Fold, Inconsistent, Projection},
@@ -38,7 +38,7 @@ pub const ISSUANCE_HISTORY: Projection = Projection {
 };
 
 /// Tickets of which is remembered what they are for.
-const ORIGINS: usize = 250_000;
+const TICKETS: usize = 600_000;
 
 /// What was done with a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -168,15 +168,16 @@ pub struct IssuanceEntry {
 /// What the first event of a ticket says of all the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Origin {
-    order: OrderId,
-    show: ShowId,
+    order: PackedId,
+    show: ShowNumber,
 }
 
 impl Origin {
-    fn read(first: &Decoded) -> Option<Self> {
+    fn read(first: &Decoded, shows: &mut ShowNumbers) -> Option<Self> {
         match &first.event {
             Event::Ticket(ticket::Event::TicketCreated(created)) => {
-                Some(Self { order: created.order, show: created.show })
+                let order = PackedId::new(created.order.0);
+                Some(Self { order, show: shows.number(created.show) })
             }
             _ => None,
         }
@@ -185,13 +186,13 @@ impl Origin {
 
 struct IssuanceFold {
     postings: Postings,
-    origins: Origins<Origin>,
+    tickets: Origins<Origin>,
 }
 
 impl Default for IssuanceFold {
     fn default() -> Self {
-        let origins = Origins::keeping(ORIGINS, Origin::read);
-        Self { postings: Postings::default(), origins }
+        let tickets = Origins::keeping(TICKETS, StreamKind::Ticket, Origin::read);
+        Self { postings: Postings::default(), tickets }
     }
 }
 
@@ -200,39 +201,44 @@ impl Fold for IssuanceFold {
         self.postings.rows()
     }
 
-    fn origins(&mut self) -> Option<&mut dyn AnyOrigins> {
-        Some(&mut self.origins)
+    fn origins(&mut self) -> Vec<&mut dyn AnyOrigins> {
+        vec![&mut self.tickets]
     }
 
     fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
         let stream = event.stream;
         if event.version == 1 {
-            self.origins.begin(stream, decoded);
+            self.tickets.begin(stream, decoded);
         }
-        self.origins.need(stream);
-        if let Some(origin) = self.origins.get(stream) {
-            let origin = *origin;
-            lists(origin, decoded, |list, _| self.postings.need(list));
+        if let Some(Origin { order, show }) = self.tickets.need(stream).copied() {
+            let about = (order, self.tickets.show(show));
+            lists(about, decoded, |list, _| self.postings.need(list));
         }
     }
 
     fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
-        let origin = *self.origins.get(event.stream).ok_or_else(|| unknown(event.stream))?;
-        lists(origin, decoded, |list, tag| self.postings.push(list, event.position, tag));
+        let Origin { order, show } =
+            *self.tickets.get(event.stream).ok_or_else(|| unknown(event.stream))?;
+        let about = (order, self.tickets.show(show));
+        lists(about, decoded, |list, tag| self.postings.push(list, event.position, tag));
         Ok(())
     }
 }
 
 /// The lists that an act belongs in, and its tag there.
-fn lists(origin: Origin, decoded: &Decoded, mut each: impl FnMut(&List, Option<u32>)) {
+fn lists(
+    (order, show): (PackedId, ShowId),
+    decoded: &Decoded,
+    mut each: impl FnMut(&List, Option<u32>),
+) {
     let Event::Ticket(fact) = &decoded.event else { return };
     let Some(act) = IssuanceAct::of(fact) else { return };
     each(&act.list(), None);
     if let Some(organizer) = decoded.meta.organizer {
         each(&List::Organizer(organizer), None);
     }
-    each(&List::Show(origin.show), None);
-    let (list, tag) = List::of_order(origin.order);
+    each(&List::Show(show), None);
+    let (list, tag) = List::of_order(OrderId(order.ulid()));
     each(&list, Some(tag));
     each(&List::Actor(decoded.meta.actor.clone()), None);
 }
