@@ -2,7 +2,7 @@
 
 /// Implements `EventFeed` for an `EventStore`.
 macro_rules! feed_from_store {
-    ($store:ty) => {
+    ($store:ty $(, $more:item)?) => {
         impl hakken_projections::feed::EventFeed for $store {
             fn read_all(
                 &self,
@@ -12,6 +12,8 @@ macro_rules! feed_from_store {
                 let events = hakken_commands::store::EventStore::read_all(self, after, limit);
                 Box::pin(async { events.await.map_err($crate::feed::feed_error) })
             }
+
+            $($more)?
 
             fn read_stream(
                 &self,

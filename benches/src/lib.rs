@@ -1,5 +1,8 @@
 //! What the benchmarks share: a raw log as the limit, medians, and how figures are shown.
 
+pub mod halls;
+pub mod history;
+pub mod memory;
 pub mod rawlog;
 pub mod report;
 

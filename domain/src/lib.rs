@@ -9,6 +9,7 @@ pub mod code;
 pub mod codec;
 mod decider;
 pub mod envelope;
+mod from_text;
 pub mod gate;
 #[cfg(test)]
 mod golden;

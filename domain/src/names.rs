@@ -51,9 +51,15 @@ pub enum NameError {
 macro_rules! ulid_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
         #[serde(transparent)]
         pub struct $name(pub Ulid);
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                crate::from_text::deserialize(deserializer)
+            }
+        }
 
         impl $name {
             /// The id that a command key stands for: the same scope and key give the same id,
@@ -137,7 +143,27 @@ enum Charset {
     Opaque,
 }
 
+impl Charset {
+    /// Allows the whole text, as almost every text shows at a glance: printable ASCII without a
+    /// space at its ends.
+    fn allows_plainly(&self, text: &[u8]) -> bool {
+        match self {
+            Self::Text => {
+                text.iter().all(|byte| (0x20..0x7f).contains(byte))
+                    && text.first() != Some(&b' ')
+                    && text.last() != Some(&b' ')
+            }
+            Self::Opaque => {
+                text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(byte))
+            }
+        }
+    }
+}
+
 fn check(what: &'static str, text: &str, max: usize, charset: &Charset) -> Result<(), NameError> {
+    if (1..=max).contains(&text.len()) && charset.allows_plainly(text.as_bytes()) {
+        return Ok(());
+    }
     if text.is_empty() {
         return Err(NameError::Empty { what });
     }
@@ -213,8 +239,7 @@ macro_rules! name {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
-                Self::new(&text).map_err(serde::de::Error::custom)
+                crate::from_text::deserialize(deserializer)
             }
         }
     };

@@ -61,7 +61,7 @@ pub struct Row {
 
 /// One seat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "SeatFields")]
 pub struct Seat {
     /// Unique in the map.
     pub id: SeatId,
@@ -79,6 +79,28 @@ pub struct Seat {
     /// across it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub aisle_after: bool,
+}
+
+/// A seat as it is read: the same without `flatten`, which makes a copy of every field first.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeatFields {
+    id: SeatId,
+    number: Label,
+    x: i32,
+    y: i32,
+    category: Category,
+    #[serde(default)]
+    wheelchair: bool,
+    #[serde(default)]
+    aisle_after: bool,
+}
+
+impl From<SeatFields> for Seat {
+    fn from(fields: SeatFields) -> Self {
+        let SeatFields { id, number, x, y, category, wheelchair, aisle_after } = fields;
+        Self { id, number, at: Point { x, y }, category, wheelchair, aisle_after }
+    }
 }
 
 /// Unnumbered capacity.

@@ -10,8 +10,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::rows::{Key, Row, RowError, Table, TableChanges, Value};
 
-/// Most rows that a fold keeps of one table between two batches.
-const MAX_KEPT: usize = 50_000;
+/// Most rows that a fold keeps of one table between two batches, if they are as large as most.
+const MAX_KEPT: usize = 20_000;
 
 /// One row, typed.
 pub trait Record: Clone + PartialEq + Send + 'static {
@@ -42,6 +42,9 @@ pub trait AnyRows {
     /// What the store has of the missing ones; the others do not exist.
     fn load(&mut self, rows: Vec<Row>) -> Result<(), RowError>;
 
+    /// How many rows changed since the last time.
+    fn pending(&self) -> usize;
+
     /// What changed since the last time.
     fn changes(&mut self) -> TableChanges;
 }
@@ -58,6 +61,8 @@ struct Slot<R> {
 #[derive(Debug)]
 pub struct Cache<R: Record> {
     slots: HashMap<R::Key, Slot<R>>,
+    /// Rows that were not asked for lately; they are dropped when the others take their place.
+    older: HashMap<R::Key, Slot<R>>,
     wanted: HashSet<R::Key>,
     dirty: Vec<R::Key>,
     /// Most rows that stay between two batches.
@@ -66,8 +71,9 @@ pub struct Cache<R: Record> {
 
 impl<R: Record> Default for Cache<R> {
     fn default() -> Self {
-        let (slots, wanted, dirty) = (HashMap::new(), HashSet::new(), Vec::new());
-        Self { slots, wanted, dirty, kept: MAX_KEPT }
+        let (slots, older) = (HashMap::new(), HashMap::new());
+        let (wanted, dirty) = (HashSet::new(), Vec::new());
+        Self { slots, older, wanted, dirty, kept: MAX_KEPT }
     }
 }
 
@@ -77,10 +83,22 @@ impl<R: Record> Cache<R> {
         Self { kept: 0, ..Self::default() }
     }
 
+    /// One that keeps at most so many rows between two batches.
+    pub fn keeping(rows: usize) -> Self {
+        Self { kept: rows, ..Self::default() }
+    }
+
     /// Asks for a row.
     pub fn need(&mut self, key: &R::Key) {
         if !self.slots.contains_key(key) {
-            self.wanted.insert(key.clone());
+            match self.older.remove_entry(key) {
+                Some((key, slot)) => {
+                    self.slots.insert(key, slot);
+                }
+                None => {
+                    self.wanted.insert(key.clone());
+                }
+            }
         }
     }
 
@@ -92,7 +110,8 @@ impl<R: Record> Cache<R> {
 
     /// The row, if it is known already and there is one.
     pub fn known(&self, key: &R::Key) -> Option<&R> {
-        self.slots.get(key).and_then(|slot| slot.record.as_ref())
+        let slot = self.slots.get(key).or_else(|| self.older.get(key));
+        slot.and_then(|slot| slot.record.as_ref())
     }
 
     /// The row, if there is one, to be changed.
@@ -121,6 +140,7 @@ impl<R: Record> Cache<R> {
 
     /// Puts a row, whether there was one or not. It need not have been asked for.
     pub fn put(&mut self, key: R::Key, record: R) {
+        self.older.remove(&key);
         // A row that was not asked for may be stored: a delete must then reach the store.
         let slot = self.slots.entry(key.clone()).or_insert_with(|| Slot {
             record: None,
@@ -129,6 +149,14 @@ impl<R: Record> Cache<R> {
         });
         slot.record = Some(record);
         if !mem::replace(&mut slot.dirty, true) {
+            self.dirty.push(key);
+        }
+    }
+
+    /// Puts a row that was never there before. It need not have been asked for.
+    pub fn add(&mut self, key: R::Key, record: R) {
+        let (record, stored, dirty) = (Some(record), false, true);
+        if self.slots.insert(key.clone(), Slot { record, stored, dirty }).is_none_or(|s| !s.dirty) {
             self.dirty.push(key);
         }
     }
@@ -167,6 +195,10 @@ impl<R: Record> AnyRows for Cache<R> {
         Ok(())
     }
 
+    fn pending(&self) -> usize {
+        self.dirty.len()
+    }
+
     fn changes(&mut self) -> TableChanges {
         let mut changes =
             TableChanges { table: R::table(), upserts: Vec::new(), deletes: Vec::new() };
@@ -180,8 +212,11 @@ impl<R: Record> AnyRows for Cache<R> {
             }
             slot.stored = slot.record.is_some();
         }
-        if self.slots.len() > self.kept {
-            self.slots = HashMap::new();
+        if self.slots.len() > self.kept / 2 {
+            self.older = mem::take(&mut self.slots);
+            if self.older.len() > self.kept {
+                self.older = HashMap::new();
+            }
         }
         changes
     }
@@ -219,6 +254,10 @@ impl AnyRows for Log {
         Ok(())
     }
 
+    fn pending(&self) -> usize {
+        self.rows.len()
+    }
+
     fn changes(&mut self) -> TableChanges {
         let upserts = mem::take(&mut self.rows);
         TableChanges { table: self.table, upserts, deletes: Vec::new() }
@@ -242,6 +281,17 @@ pub(crate) fn read_doc<T: DeserializeOwned>(
         .map_err(|error| RowError::BadRow { table: table.name, reason: error.to_string() })
 }
 
+/// The document of a row, which borrows from it.
+pub(crate) fn borrow_doc<'a, T: serde::Deserialize<'a>>(
+    table: &'static Table,
+    row: &'a Row,
+    column: &str,
+) -> Result<T, RowError> {
+    let text = read_text(table, row, column)?;
+    serde_json::from_str(text)
+        .map_err(|error| RowError::BadRow { table: table.name, reason: error.to_string() })
+}
+
 /// The text of a row's column.
 pub(crate) fn read_text<'a>(
     table: &'static Table,
@@ -249,6 +299,15 @@ pub(crate) fn read_text<'a>(
     column: &str,
 ) -> Result<&'a str, RowError> {
     row.get(table.column(column)).and_then(Value::as_text).ok_or_else(|| bad(table, column))
+}
+
+/// The bytes of a row's column.
+pub(crate) fn read_bytes<'a>(
+    table: &'static Table,
+    row: &'a Row,
+    column: &str,
+) -> Result<&'a [u8], RowError> {
+    row.get(table.column(column)).and_then(Value::as_bytes).ok_or_else(|| bad(table, column))
 }
 
 /// The number of a row's column.
@@ -277,6 +336,6 @@ pub(crate) fn read_maybe<T: std::str::FromStr>(
     }
 }
 
-fn bad(table: &'static Table, column: &str) -> RowError {
+pub(crate) fn bad(table: &'static Table, column: &str) -> RowError {
     RowError::BadRow { table: table.name, reason: format!("column {column} is not as expected") }
 }

@@ -17,6 +17,8 @@ use crate::{
     rows::{Build, BuildId, Changes, Checkpoint, Filter, Purpose, Query, Row, RowError, RowStore},
 };
 
+mod ahead;
+mod bulk;
 mod compare;
 mod folding;
 mod progress;
@@ -26,11 +28,12 @@ mod status;
 
 pub use compare::{Comparison, TableComparison};
 pub use folding::Poison;
+use folding::{Folding, Sources};
 pub(crate) use folding::{fold_all, poison_reason};
 pub use rebuild::{BuildError, BuildReport};
 pub use status::{BuildKind, BuildPhase, BuildProgress, ProjectionStatus, RunState};
 
-/// Most events of one transaction when a projection is behind.
+/// Most events of one transaction while a projection follows.
 pub(crate) const MAX_BATCH: usize = 10_000;
 
 /// Hears of every change of a projection's served rows, after it was committed and before the
@@ -125,6 +128,12 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
+    /// Of rows that no engine serves.
+    #[cfg(test)]
+    pub(crate) fn over(rows: Arc<dyn RowStore>, build: BuildId) -> Self {
+        Self { rows, build: Arc::new(build) }
+    }
+
     pub(crate) async fn query(&self, query: Query) -> Result<Vec<Row>, RowError> {
         self.rows.query(*self.build, query).await
     }
@@ -148,6 +157,14 @@ impl Lease {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// Writes a build of a projection.
+    fn folding(&self, projection: Projection, build: BuildId, checkpoint: Checkpoint) -> Folding {
+        let sources = Sources { rows: self.rows.clone(), feed: self.feed.clone() };
+        Folding::new(projection, sources, build, checkpoint)
+    }
 }
 
 impl Slot {
@@ -236,6 +253,14 @@ impl Engine {
     pub(crate) fn lease(&self, name: &'static str) -> Lease {
         let slot = self.slot(name).unwrap_or_else(|error| panic!("{error}"));
         Lease { rows: self.shared.rows.clone(), build: slot.served() }
+    }
+
+    /// The same, and up to where it surely goes.
+    pub(crate) fn lease_at(&self, name: &'static str) -> (Lease, Position) {
+        let slot = self.slot(name).unwrap_or_else(|error| panic!("{error}"));
+        // In this order: rows never go back.
+        let position = slot.checkpoint().position;
+        (Lease { rows: self.shared.rows.clone(), build: slot.served() }, position)
     }
 
     pub(crate) fn checkpoints(

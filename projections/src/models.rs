@@ -2,6 +2,7 @@
 
 pub mod audit_log;
 pub mod catalogue;
+pub mod holds;
 pub mod issuance_history;
 pub mod orders;
 pub mod sales;

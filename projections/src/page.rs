@@ -145,9 +145,28 @@ fn encode_cursor(place: &[Value]) -> String {
             Value::Null => serde_json::Value::Null,
             Value::Int(number) => (*number).into(),
             Value::Text(text) => text.as_ref().into(),
+            // No list is in the order of packed numbers.
+            Value::Bytes(_) => serde_json::Value::Null,
         })
         .collect();
     BASE64URL_NOPAD.encode(serde_json::Value::from(parts).to_string().as_bytes())
+}
+
+/// The cursor of a list whose order is that of the events.
+pub(crate) fn position_cursor(position: u64) -> String {
+    encode_cursor(&[Value::Int(i64::try_from(position).unwrap_or(i64::MAX))])
+}
+
+/// What such a cursor says.
+pub(crate) fn position_of(cursor: &str) -> Option<u64> {
+    let bytes = BASE64URL_NOPAD.decode(cursor.as_bytes()).ok()?;
+    let [position] = serde_json::from_slice::<[u64; 1]>(&bytes).ok()?;
+    Some(position)
+}
+
+/// A page has some rows, and not too many.
+pub(crate) fn check_size(count: usize) -> Result<(), QueryError> {
+    if (1..=MAX_PAGE).contains(&count) { Ok(()) } else { Err(QueryError::PageSize(count)) }
 }
 
 fn decode_cursor(table: &Table, order: &[&'static str], cursor: &str) -> Option<Key> {
@@ -186,9 +205,7 @@ impl List {
         request: &PageRequest,
     ) -> Result<Page<Row>, QueryError> {
         let (Slice::First(count) | Slice::Last(count)) = request.slice;
-        if count == 0 || count > MAX_PAGE {
-            return Err(QueryError::PageSize(count));
-        }
+        check_size(count)?;
         let forward = matches!(request.slice, Slice::First(_));
         let after = match &request.cursor {
             Some(cursor) => Some(

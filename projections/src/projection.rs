@@ -4,6 +4,8 @@ use hakken_domain::envelope::{Decoded, StoredEvent, StreamKind};
 
 use crate::{
     cache::AnyRows,
+    feed::Interest,
+    origins::AnyOrigins,
     rows::{Changes, Key, Row, RowError, Table, Tables},
 };
 
@@ -20,8 +22,22 @@ pub struct Projection {
     /// The kinds of streams it deals with. Events of others only move its checkpoint, and are
     /// not even decoded.
     pub streams: &'static [StreamKind],
+    /// Kinds of events in these streams that it passes over just the same.
+    pub passes_over: &'static [&'static str],
     /// Makes an empty fold.
     pub fold: fn() -> Box<dyn Fold>,
+}
+
+impl Projection {
+    /// Whether an event means something to it.
+    pub(crate) fn wants(&self, event: &StoredEvent) -> bool {
+        self.interest().includes(event.stream.kind, &event.kind)
+    }
+
+    /// The events that mean something to it.
+    pub(crate) fn interest(&self) -> Interest {
+        Interest { streams: self.streams, passes_over: self.passes_over }
+    }
 }
 
 /// An event that does not fit what came before it: a bug, or events that were tampered with.
@@ -36,11 +52,21 @@ pub trait Fold: Send {
     /// The rows that it knows, table by table.
     fn rows(&mut self) -> Vec<&mut dyn AnyRows>;
 
+    /// What it must know of the first events of streams, if that is anything.
+    fn origins(&mut self) -> Vec<&mut dyn AnyOrigins> {
+        Vec::new()
+    }
+
     /// Asks for the rows that `apply` will look at.
     fn needs(&mut self, event: &StoredEvent, decoded: &Decoded);
 
     /// Folds one event in. After a failure the whole fold is thrown away.
     fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent>;
+}
+
+/// Rows that are changed and not handed out.
+pub(crate) fn pending(fold: &mut dyn Fold) -> usize {
+    fold.rows().into_iter().map(|rows| rows.pending()).sum()
 }
 
 /// Rows that were asked for and are not known yet.

@@ -20,6 +20,8 @@ pub enum Value {
     Int(i64),
     /// A text; sorts by its UTF-8 bytes.
     Text(Arc<str>),
+    /// Packed numbers that only their read model understands; nobody sorts or filters by them.
+    Bytes(Arc<[u8]>),
 }
 
 impl Value {
@@ -48,6 +50,11 @@ impl Value {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
+    /// The bytes, if it has some.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        if let Self::Bytes(bytes) = self { Some(bytes) } else { None }
+    }
+
     /// The number, if it is one.
     pub fn as_int(&self) -> Option<i64> {
         if let Self::Int(number) = self { Some(*number) } else { None }
@@ -60,6 +67,7 @@ impl fmt::Display for Value {
             Self::Null => f.write_str("nothing"),
             Self::Int(number) => number.fmt(f),
             Self::Text(text) => text.fmt(f),
+            Self::Bytes(bytes) => bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
         }
     }
 }
@@ -79,6 +87,8 @@ pub enum ColumnKind {
     Int,
     /// JSON as text; nobody filters by it.
     Doc,
+    /// Packed numbers; nobody filters by them.
+    Bytes,
 }
 
 /// A column of a table.
@@ -99,6 +109,11 @@ impl Column {
     /// A number column.
     pub const fn int(name: &'static str) -> Self {
         Self { name, kind: ColumnKind::Int }
+    }
+
+    /// A column with packed numbers.
+    pub const fn bytes(name: &'static str) -> Self {
+        Self { name, kind: ColumnKind::Bytes }
     }
 
     /// A column with JSON.

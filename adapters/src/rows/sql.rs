@@ -33,6 +33,7 @@ pub(super) fn create_table(table: &Table, build: BuildId) -> String {
         let kind = match column.kind {
             ColumnKind::Int => "INTEGER",
             ColumnKind::Text | ColumnKind::Doc => "TEXT",
+            ColumnKind::Bytes => "BLOB",
         };
         let not_null = if at < table.key { " NOT NULL" } else { "" };
         format!("\"{}\" {kind}{not_null}", column.name)
@@ -60,16 +61,6 @@ pub(super) fn create_indexes(table: &Table, build: BuildId) -> Vec<String> {
             )
         })
         .collect()
-}
-
-/// Puts rows.
-pub(super) fn upsert(table: &Table, build: BuildId) -> String {
-    format!(
-        "INSERT OR REPLACE INTO {} ({}) SELECT {} FROM json_each(?)",
-        name(table, build),
-        columns(table),
-        cells(table.columns.len())
-    )
 }
 
 /// Puts so many rows, every cell of which is bound.
@@ -181,6 +172,8 @@ pub(super) fn json(rows: &[Vec<Value>], max_bytes: usize) -> (String, usize) {
                     let _ = write!(json, "{number}");
                 }
                 Value::Text(text) => push_text(&mut json, text),
+                // No key is made of packed numbers.
+                Value::Bytes(_) => json.push_str("null"),
             }
         }
         json.push(']');

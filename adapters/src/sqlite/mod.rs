@@ -29,6 +29,7 @@ use hakken_domain::{
     envelope::{Position, StoredEvent, StreamId, Version},
     time::Timestamp,
 };
+use hakken_projections::feed::Interest;
 pub use open::{OpenError, OpenOptions};
 pub use reader::SqliteReader;
 use tokio::{sync::Mutex, task::JoinHandle};
@@ -220,7 +221,18 @@ impl EventStore for SqliteStore {
     }
 }
 
-feed_from_store!(SqliteStore);
+feed_from_store!(
+    SqliteStore,
+    fn read_wanted(
+        &self,
+        after: Position,
+        limit: usize,
+        interest: Interest,
+    ) -> crate::feed::FeedFuture<'_, Events> {
+        let events = self.shared.reads.log.read_wanted(after, limit, interest);
+        Box::pin(async { events.await.map_err(crate::feed::feed_error) })
+    }
+);
 
 impl SideStore for SqliteStore {
     fn load_snapshot(

@@ -8,7 +8,7 @@ use futures_util::{
 };
 use hakken_commands::store::StoreError;
 use hakken_domain::envelope::{Position, StoredEvent, StreamId, Version};
-use hakken_projections::feed::{EventFeed, EventStream, FeedError};
+use hakken_projections::feed::{EventFeed, EventStream, FeedError, Interest};
 
 use super::{STREAM_STEP, db, index::runs, log::Log, read_versions};
 use crate::feed::feed_error;
@@ -99,6 +99,16 @@ impl SqliteReader {
 impl EventFeed for SqliteReader {
     fn read_all(&self, after: Position, limit: usize) -> BoxFuture<'_, Result<Events, FeedError>> {
         async move { self.log.read_all(after, limit).await.map_err(feed_error) }.boxed()
+    }
+
+    fn read_wanted(
+        &self,
+        after: Position,
+        limit: usize,
+        interest: Interest,
+    ) -> BoxFuture<'_, Result<Events, FeedError>> {
+        async move { self.log.read_wanted(after, limit, interest).await.map_err(feed_error) }
+            .boxed()
     }
 
     fn read_stream(

@@ -140,6 +140,7 @@ pub struct AllotmentSet {
 
 /// `seats-held`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "fields::SeatsHeld")]
 pub struct SeatsHeld {
     /// The hold.
     pub hold: HoldId,
@@ -166,6 +167,7 @@ pub struct HoldExtended {
 
 /// `hold-confirmed` and `order-reseated`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "fields::HoldConfirmed")]
 pub struct HoldConfirmed {
     /// The hold.
     pub hold: HoldId,
@@ -180,6 +182,7 @@ pub struct HoldConfirmed {
 
 /// `hold-released` and `hold-expired`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "fields::HoldEnded")]
 pub struct HoldEnded {
     /// The hold.
     pub hold: HoldId,
@@ -190,6 +193,7 @@ pub struct HoldEnded {
 
 /// `places-returned`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "fields::PlacesReturned")]
 pub struct PlacesReturned {
     /// The hold under which they were sold.
     pub hold: HoldId,
@@ -200,4 +204,45 @@ pub struct PlacesReturned {
     /// What is free again.
     #[serde(flatten)]
     pub places: Places,
+}
+
+/// The same shapes without `flatten`, which makes a copy of every field before it reads it: half
+/// of the time that an event takes to be decoded.
+mod fields {
+    use serde::Deserialize;
+
+    use super::{Allotment, BuyerRef, HoldId, Legs, OrderId, PoolPlaces, SeatId, Timestamp};
+
+    macro_rules! with_places {
+        ($name:ident { $($(#[$default:meta])? $field:ident: $kind:ty),* $(,)? }) => {
+            #[derive(Deserialize)]
+            pub(super) struct $name {
+                $($(#[$default])? $field: $kind,)*
+                #[serde(default)]
+                seats: Vec<SeatId>,
+                #[serde(default)]
+                pools: Vec<PoolPlaces>,
+                #[serde(default)]
+                legs: Legs,
+            }
+
+            impl From<$name> for super::$name {
+                fn from(fields: $name) -> Self {
+                    let $name { $($field,)* seats, pools, legs } = fields;
+                    Self { $($field,)* places: super::Places { seats, pools, legs } }
+                }
+            }
+        };
+    }
+
+    with_places!(SeatsHeld {
+        hold: HoldId,
+        buyer: BuyerRef,
+        #[serde(default)]
+        allotment: Option<Allotment>,
+        expires_at: Timestamp,
+    });
+    with_places!(HoldConfirmed { hold: HoldId, order: OrderId, buyer: BuyerRef });
+    with_places!(HoldEnded { hold: HoldId });
+    with_places!(PlacesReturned { hold: HoldId, order: OrderId, items: Vec<u16> });
 }

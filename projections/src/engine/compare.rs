@@ -156,7 +156,7 @@ fn in_words(table: &Table, served: Option<&Row>, rebuilt: Option<&Row>) -> Strin
             }
             let (path, a, b) = match column.kind {
                 ColumnKind::Doc => in_document(a, b),
-                ColumnKind::Int | ColumnKind::Text => {
+                ColumnKind::Int | ColumnKind::Text | ColumnKind::Bytes => {
                     (column.name.to_owned(), a.to_string(), b.to_string())
                 }
             };

@@ -3,27 +3,24 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use hakken_domain::{
-    envelope::{Position, StoredEvent, StreamKind},
-    guard::Guard,
-};
+use hakken_domain::{envelope::Position, guard::Guard};
 use tokio::{
     sync::watch,
-    task::JoinSet,
     time::{Duration, Instant},
 };
 use tracing::{info, warn};
 
 use super::{
-    BuildKind, BuildPhase, BuildProgress, Comparison, Engine, MAX_BATCH, Shared, UnknownProjection,
+    BuildKind, BuildPhase, BuildProgress, Comparison, Engine, Shared, UnknownProjection,
+    bulk::{Bulk, Step},
     compare,
-    folding::{BREATH, Folding},
+    folding::{Fault, Folding},
     lock, poison_reason,
     progress::Meter,
     runner,
 };
 use crate::{
-    feed::{EventFeed, FeedError},
+    feed::FeedError,
     rows::{Build, BuildId, Checkpoint, Purpose, RowError},
 };
 
@@ -43,6 +40,8 @@ pub struct BuildReport {
     pub comparison: Comparison,
     /// How long it took this process, pauses included.
     pub seconds: f64,
+    /// How much of it passed until the rows were there with their indexes, caught up.
+    pub folding_seconds: f64,
     /// Positions that this process folded.
     pub folded: u64,
 }
@@ -245,8 +244,10 @@ impl<'a> BuildTask<'a> {
 
     async fn run(mut self) -> Result<BuildReport, BuildError> {
         let (build, checkpoint) = self.find_or_create().await?;
-        let mut folding = Folding::new(self.slot.projection, build, checkpoint);
-        let result = self.build(&mut folding).await;
+        let projection = self.slot.projection;
+        let folding = self.shared.folding(projection, build, checkpoint);
+        let mut work = Work { folding, bulk: Bulk::new(projection) };
+        let result = self.build(&mut work).await;
         let kept = match &result {
             Ok(_) | Err(BuildError::Interrupted(_) | BuildError::Closing) => {
                 self.kind == BuildKind::Rebuild
@@ -282,13 +283,13 @@ impl<'a> BuildTask<'a> {
         Ok((build, Checkpoint::START))
     }
 
-    async fn build(&mut self, folding: &mut Folding) -> Result<BuildReport, BuildError> {
-        self.catch_up(folding, CLOSE).await?;
+    async fn build(&mut self, work: &mut Work) -> Result<BuildReport, BuildError> {
+        self.catch_up(work, CLOSE).await?;
         if self.kind == BuildKind::Rebuild {
             self.phase(BuildPhase::Indexing);
-            self.shared.rows.index(folding.build, self.slot.projection.tables).await?;
+            self.shared.rows.index(work.folding.build, self.slot.projection.tables).await?;
             self.phase(BuildPhase::Folding);
-            self.catch_up(folding, CLOSE).await?;
+            self.catch_up(work, CLOSE).await?;
         }
         // From here on the served rows stand still; queries go on.
         let gate = self.slot.gate.lock().await;
@@ -296,24 +297,27 @@ impl<'a> BuildTask<'a> {
         let recalled = runner::recall(self.shared, self.slot, served).await;
         recalled.map_err(BuildError::Interrupted)?;
         if Guard::RebuildBehind.stands() {
-            self.catch_up(folding, 0).await?;
+            self.catch_up(work, 0).await?;
         }
+        let (build, checkpoint) = (work.folding.build, work.folding.checkpoint);
+        let folding_seconds = self.started.elapsed().as_secs_f64();
         self.phase(BuildPhase::Comparing);
         let served = self.slot.served();
         let (rows, tables) = (self.shared.rows.as_ref(), self.slot.projection.tables);
-        let comparison = compare::compare(rows, tables, *served, folding.build).await?;
+        let comparison = compare::compare(rows, tables, *served, build).await?;
         let report = BuildReport {
             projection: self.slot.projection.name,
             kind: self.kind,
-            position: folding.checkpoint.position,
+            position: checkpoint.position,
             comparison,
             seconds: self.started.elapsed().as_secs_f64(),
+            folding_seconds,
             folded: self.folded,
         };
         if self.kind == BuildKind::Rebuild {
             drop(served);
-            rows.serve(folding.build).await?;
-            let former = self.slot.replace(folding.build, folding.checkpoint);
+            rows.serve(build).await?;
+            let former = self.slot.replace(build, checkpoint);
             drop(gate);
             // Wakes the runner, so that it goes on with the new build, stopped or not.
             self.slot.control.send_modify(|control| control.tries += 1);
@@ -322,51 +326,41 @@ impl<'a> BuildTask<'a> {
         Ok(report)
     }
 
-    /// Folds until the build is at most `distance` positions behind the served rows.
-    async fn catch_up(&mut self, folding: &mut Folding, distance: u64) -> Result<(), BuildError> {
-        let feed = &self.shared.feed;
-        let streams = self.slot.projection.streams;
-        let mut ahead: Option<JoinSet<Result<Vec<Arc<StoredEvent>>, FeedError>>> = None;
+    /// Folds until the build is at most `distance` positions behind the served rows, and stores
+    /// that.
+    async fn catch_up(&mut self, work: &mut Work, distance: u64) -> Result<(), BuildError> {
+        let Work { folding, bulk } = work;
+        let began = folding.checkpoint.position;
         loop {
             if distance > 0 {
                 // While the gate is shut nobody may wait for a person.
                 self.obey().await?;
             }
             let target = self.slot.checkpoint().position;
-            let at = folding.checkpoint.position;
-            self.record(at);
-            if target.0.saturating_sub(at.0) <= distance {
-                return Ok(());
+            if target.0.saturating_sub(folding.folded().0) <= distance {
+                break;
             }
-            let read = match &mut ahead {
-                Some(task) => task.join_next().await.and_then(Result::ok),
-                None => None,
-            };
-            let mut events = match read {
-                Some(read) => read?,
-                None => read_decoded(feed.clone(), at, streams).await?,
-            };
-            ahead = None;
-            let found = events.len();
-            events.truncate(events.partition_point(|event| event.position <= target));
-            let Some(last) = events.last() else {
-                return Err(BuildError::Interrupted(format!(
-                    "there are no events after position {at}, but the served rows have some"
-                )));
-            };
-            if events.len() == found {
-                // The next events are read and decoded while these are folded.
-                let mut task = JoinSet::new();
-                task.spawn(read_decoded(feed.clone(), last.position, streams));
-                ahead = Some(task);
-            }
-            let folded = folding.process(self.shared.rows.as_ref(), events).await?;
-            self.folded += folding.checkpoint.position.0 - at.0;
-            if let Some(poison) = folded.poison {
-                let reason = poison_reason(&poison);
-                return Err(BuildError::Poisoned { position: poison.position, reason });
+            match bulk.step(self.shared, folding, target).await.map_err(interrupted)? {
+                Step::Folded => {}
+                Step::Full => {
+                    folding.begin_commit().await?;
+                    bulk.written();
+                    self.record(folding.checkpoint.position);
+                }
+                Step::Reached => break,
+                Step::Ended => {
+                    return Err(BuildError::Interrupted(format!(
+                        "there are no events after position {}, but the served rows have some",
+                        folding.folded()
+                    )));
+                }
             }
         }
+        folding.commit().await?;
+        bulk.written();
+        self.record(folding.checkpoint.position);
+        self.folded += folding.checkpoint.position.0 - began.0;
+        Ok(())
     }
 
     /// Waits while somebody wants a pause; ends when the engine closes.
@@ -408,19 +402,19 @@ impl<'a> BuildTask<'a> {
     }
 }
 
-/// Reads a batch and decodes what the projection will want.
-async fn read_decoded(
-    feed: Arc<dyn EventFeed>,
-    after: Position,
-    streams: &'static [StreamKind],
-) -> Result<Vec<Arc<StoredEvent>>, FeedError> {
-    let events = feed.read_all(after, MAX_BATCH).await?;
-    for chunk in events.chunks(BREATH) {
-        for event in chunk.iter().filter(|event| streams.contains(&event.stream.kind)) {
-            // A failure is kept in the event, and met again when it is folded.
-            let _ = event.decoded();
+/// A build, and what reads ahead for it.
+struct Work {
+    folding: Folding,
+    bulk: Bulk,
+}
+
+fn interrupted(fault: Fault) -> BuildError {
+    match fault {
+        Fault::Rows(error) => error.into(),
+        Fault::Feed(error) => error.into(),
+        Fault::Event(poison) => {
+            let reason = poison_reason(&poison);
+            BuildError::Poisoned { position: poison.position, reason }
         }
-        tokio::task::yield_now().await;
     }
-    Ok(events)
 }

@@ -7,9 +7,16 @@ use hakken_domain::envelope::StoredEvent;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::{Control, MAX_BATCH, RunState, Shared, Slot, folding::Folding, folding::Poison, lock};
+use super::{
+    Control, MAX_BATCH, RunState, Shared, Slot,
+    bulk::{Bulk, Step},
+    folding::{Fault, Folding, Poison},
+    lock,
+};
 use crate::rows::{Build, BuildId, Checkpoint};
 
+/// Positions behind the newest event from which a projection catches up in bulk.
+const FAR_BEHIND: u64 = 20_000;
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 
@@ -20,6 +27,16 @@ enum End {
     Poisoned(Poison),
     /// The feed or the rows failed.
     Failed(String),
+}
+
+impl End {
+    fn of(fault: Fault) -> Self {
+        match fault {
+            Fault::Rows(error) => Self::Failed(error.to_string()),
+            Fault::Feed(error) => Self::Failed(error.to_string()),
+            Fault::Event(poison) => Self::Poisoned(poison),
+        }
+    }
 }
 
 /// Runs until the engine closes.
@@ -90,7 +107,11 @@ async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Contr
         Err(reason) => return End::Failed(reason),
     };
     drop(gate);
-    let mut folding = Folding::new(slot.projection, *build, checkpoint);
+    let mut folding = shared.folding(slot.projection, *build, checkpoint);
+    if let Err(end) = catch_up(shared, slot, &build, &mut folding, control).await {
+        return end;
+    }
+    let checkpoint = folding.checkpoint;
     let mut stream = shared.feed.follow(checkpoint.position);
     set(slot, RunState::Running);
     loop {
@@ -109,17 +130,62 @@ async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Contr
         if *slot.served() != *build {
             return End::Asked;
         }
-        match folding.process(shared.rows.as_ref(), events).await {
+        match folding.process(events).await {
             Ok(folded) => {
                 slot.moved(&folded.changes, folding.checkpoint);
                 if let Some(poison) = folded.poison {
                     return End::Poisoned(poison);
                 }
             }
-            Err(error) => return End::Failed(error.to_string()),
+            Err(fault) => return End::of(fault),
         }
         if let Some(reason) = ended {
             return End::Failed(reason);
+        }
+    }
+}
+
+/// Folds in bulk up to near where the events end: what has to be followed then is little. Meets
+/// it an event that it cannot fold, the rest is left to who follows event by event and stops
+/// right before that one.
+async fn catch_up(
+    shared: &Shared,
+    slot: &Slot,
+    build: &Arc<BuildId>,
+    folding: &mut Folding,
+    control: &mut watch::Receiver<Control>,
+) -> Result<(), End> {
+    let head = shared.feed.head().await.map_err(|error| End::Failed(error.to_string()))?;
+    if head.0.saturating_sub(folding.checkpoint.position.0) < FAR_BEHIND {
+        return Ok(());
+    }
+    set(slot, RunState::Running);
+    let mut bulk = Bulk::new(slot.projection);
+    loop {
+        let step = tokio::select! {
+            biased;
+            _ = control.changed() => return Err(End::Asked),
+            step = bulk.step(shared, folding, head) => step,
+        };
+        let (is_over, is_full) = match step {
+            Ok(step) => (matches!(step, Step::Reached | Step::Ended), step == Step::Full),
+            Err(Fault::Event(_)) => {
+                *folding = shared.folding(slot.projection, **build, folding.checkpoint);
+                return Ok(());
+            }
+            Err(fault) => return Err(End::of(fault)),
+        };
+        if is_over || is_full {
+            let _gate = slot.gate.lock().await;
+            if *slot.served() != **build {
+                return Err(End::Asked);
+            }
+            let changes = folding.commit().await.map_err(|error| End::of(error.into()))?;
+            bulk.written();
+            slot.moved(&changes, folding.checkpoint);
+        }
+        if is_over {
+            return Ok(());
         }
     }
 }

@@ -1,7 +1,11 @@
-//! Who did anything, when: every event, with what it is about.
+//! Who did anything, when: every event, with what it is about. The rows are lists of positions;
+//! the entries themselves are read from the log.
+
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use hakken_domain::{
-    Event, apikey,
+    Event, apikey, codec,
     envelope::{Decoded, Position, StoredEvent, StreamId, StreamKind, Version},
     gate, inventory,
     names::{ActorRef, CommandKey, EventId, OrderId, OrganizerId, ShowId, TicketId},
@@ -9,290 +13,253 @@ use hakken_domain::{
     time::Timestamp,
     venue,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::{
     ReadModels,
-    cache::{AnyRows, Cache, Log, Record, doc, read, read_doc, read_int, read_maybe, read_text},
-    models::tenant_filter,
-    page::{List, Page, PageRequest, QueryError},
+    cache::AnyRows,
+    feed::EventFeed,
+    origins::{AnyOrigins, Origins, PackedId, ShowNumber, ShowNumbers},
+    page::{Page, PageRequest, QueryError},
+    postings::{BLOCK_TABLE, List, Lists, Postings, TAIL_TABLE, Wanted, events_at, first_events},
     projection::{Fold, Inconsistent, Projection},
-    rows::{Column, Filter, Key, Row, RowError, Table, Value},
 };
 
 /// The projection.
 pub const AUDIT_LOG: Projection = Projection {
     name: "audit_log",
-    version: 1,
-    tables: &[&ENTRIES, &ORDERS, &TICKETS],
+    version: 2,
+    tables: &[&TAIL_TABLE, &BLOCK_TABLE],
     streams: &StreamKind::ALL,
+    passes_over: &[],
     fold: || Box::new(AuditFold::default()),
 };
 
-/// One row for each event. An order over several shows has one for each of them, so that each
-/// show's log is whole; `main` is 1 in the first of these, 0 in the others.
-static ENTRIES: Table = Table {
-    name: "audit_log",
-    noun: "audit entry",
-    columns: &[
-        Column::int("entry"),
-        Column::int("main"),
-        Column::int("position"),
-        Column::int("recorded_at"),
-        Column::text("event"),
-        Column::text("organizer"),
-        Column::text("actor"),
-        Column::text("kind"),
-        Column::int("schema"),
-        Column::text("stream"),
-        Column::int("version"),
-        Column::text("show"),
-        Column::text("order"),
-        Column::text("ticket"),
-        Column::text("command_key"),
-        Column::text("cause"),
-        Column::text("correlation"),
-        Column::doc("data"),
-    ],
-    key: 1,
-    indexes: &[
-        &["organizer", "entry"],
-        &["show", "entry"],
-        &["order", "entry"],
-        &["ticket", "entry"],
-        &["actor", "entry"],
-        &["kind", "entry"],
-        &["stream", "entry"],
-        &["recorded_at", "entry"],
-    ],
-};
+/// Orders and tickets of which is remembered what they are about.
+const ORDERS: usize = 100_000;
+const TICKETS: usize = 600_000;
 
-/// Which shows an order is about.
-static ORDERS: Table = Table {
-    name: "audit_orders",
-    noun: "order",
-    columns: &[Column::text("order"), Column::doc("doc")],
-    key: 1,
-    indexes: &[],
-};
-
-/// What a ticket is of.
-static TICKETS: Table = Table {
-    name: "audit_tickets",
-    noun: "ticket",
-    columns: &[Column::text("ticket"), Column::text("order"), Column::text("show")],
-    key: 1,
-    indexes: &[],
-};
-
-/// Rows that one event may have: an order has at most 100 items, so at most 100 shows.
-const ENTRIES_PER_EVENT: i64 = 128;
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct ShowsOfOrder(Vec<ShowId>);
-
-impl Record for ShowsOfOrder {
-    type Key = OrderId;
-    fn table() -> &'static Table {
-        &ORDERS
-    }
-    fn key_values(key: &OrderId) -> Key {
-        vec![Value::text(key)]
-    }
-    fn to_row(&self, key: &OrderId) -> Row {
-        vec![Value::text(key), doc(self)]
-    }
-    fn from_row(row: &Row) -> Result<(OrderId, Self), RowError> {
-        Ok((read(&ORDERS, row, "order")?, read_doc(&ORDERS, row, "doc")?))
-    }
+/// What an order is about, as its first event says.
+#[derive(Debug, Clone, PartialEq)]
+enum OrderOrigin {
+    /// One show, as almost all.
+    One(ShowNumber),
+    /// Several, each once, in order.
+    Several(Box<[ShowNumber]>),
 }
 
+/// What a ticket is about, as its first event says.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct OriginOfTicket {
-    order: OrderId,
-    show: ShowId,
+struct TicketOrigin {
+    order: PackedId,
+    show: ShowNumber,
 }
 
-impl Record for OriginOfTicket {
-    type Key = TicketId;
-    fn table() -> &'static Table {
-        &TICKETS
-    }
-    fn key_values(key: &TicketId) -> Key {
-        vec![Value::text(key)]
-    }
-    fn to_row(&self, key: &TicketId) -> Row {
-        vec![Value::text(key), Value::text(self.order), Value::text(self.show)]
-    }
-    fn from_row(row: &Row) -> Result<(TicketId, Self), RowError> {
-        let origin =
-            Self { order: read(&TICKETS, row, "order")?, show: read(&TICKETS, row, "show")? };
-        Ok((read(&TICKETS, row, "ticket")?, origin))
+fn shows_of_order(first: &Decoded) -> Vec<ShowId> {
+    let Event::Order(order::Event::OrderPlaced(placed)) = &first.event else { return Vec::new() };
+    let mut shows: Vec<ShowId> = placed.items.iter().map(|item| item.show).collect();
+    shows.sort_unstable();
+    shows.dedup();
+    shows
+}
+
+fn order_and_show_of_ticket(first: &Decoded) -> Option<(OrderId, ShowId)> {
+    match &first.event {
+        Event::Ticket(ticket::Event::TicketCreated(created)) => Some((created.order, created.show)),
+        _ => None,
     }
 }
 
-struct AuditFold {
-    entries: Log,
-    orders: Cache<ShowsOfOrder>,
-    tickets: Cache<OriginOfTicket>,
-}
-
-impl Default for AuditFold {
-    fn default() -> Self {
-        Self { entries: Log::new(&ENTRIES), orders: Cache::default(), tickets: Cache::default() }
+impl OrderOrigin {
+    fn read(first: &Decoded, numbers: &mut ShowNumbers) -> Option<Self> {
+        match shows_of_order(first).as_slice() {
+            [] => None,
+            [show] => Some(Self::One(numbers.number(*show))),
+            shows => Some(Self::Several(shows.iter().map(|show| numbers.number(*show)).collect())),
+        }
     }
 }
 
-/// What an event is about.
+impl TicketOrigin {
+    fn read(first: &Decoded, numbers: &mut ShowNumbers) -> Option<Self> {
+        let (order, show) = order_and_show_of_ticket(first)?;
+        Some(Self { order: PackedId::new(order.0), show: numbers.number(show) })
+    }
+}
+
+/// What the first event of an order or a ticket says of all the others.
+#[derive(Debug, Default)]
+struct Origin {
+    shows: Vec<ShowId>,
+    order: Option<OrderId>,
+}
+
+impl Origin {
+    fn read(stream: StreamId, first: &Decoded) -> Self {
+        match order_and_show_of_ticket(first) {
+            Some((order, show)) => Self { shows: vec![show], order: Some(order) },
+            None if stream.kind == StreamKind::Order => {
+                Self { shows: shows_of_order(first), order: None }
+            }
+            None => Self::default(),
+        }
+    }
+}
+
+/// Whether an event's first event says what it is about.
+fn has_origin(stream: StreamId) -> bool {
+    matches!(stream.kind, StreamKind::Order | StreamKind::Ticket)
+}
+
+/// What an event is about, beside the shows that its stream's first event names.
 #[derive(Default)]
 struct About {
     organizer: Option<OrganizerId>,
-    shows: Vec<ShowId>,
+    show: Option<ShowId>,
     order: Option<OrderId>,
     ticket: Option<TicketId>,
 }
 
-impl Fold for AuditFold {
-    fn rows(&mut self) -> Vec<&mut dyn AnyRows> {
-        vec![&mut self.entries, &mut self.orders, &mut self.tickets]
-    }
-
-    fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
-        match &decoded.event {
-            Event::Order(_) => self.orders.need(&OrderId(event.stream.id)),
-            Event::Ticket(_) => self.tickets.need(&TicketId(event.stream.id)),
-            Event::Inventory(_)
-            | Event::Show(_)
-            | Event::Venue(_)
-            | Event::Organizer(_)
-            | Event::Key(_)
-            | Event::Gate(_) => {}
-        }
-    }
-
-    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
-        let about = self.about(event, &decoded.event);
-        let Ok(data) = std::str::from_utf8(&event.data) else {
-            return Err(Inconsistent("the data is not UTF-8".to_owned()));
-        };
-        let meta = &decoded.meta;
-        let Value::Int(position) = Value::position(event.position) else {
-            return Err(Inconsistent("the position is no number".to_owned()));
-        };
-        let organizer = Value::maybe(meta.organizer.or(about.organizer));
-        let order = Value::maybe(about.order);
-        let ticket = Value::maybe(about.ticket);
-        let row = |nth: i64, show: Option<ShowId>| {
-            vec![
-                Value::Int(position * ENTRIES_PER_EVENT + nth),
-                Value::Int(i64::from(nth == 0)),
-                Value::Int(position),
-                Value::time(event.recorded_at),
-                Value::text(event.id),
-                organizer.clone(),
-                Value::Text(meta.actor.as_str().into()),
-                Value::Text(event.kind.as_ref().into()),
-                Value::Int(i64::from(event.schema)),
-                Value::text(event.stream),
-                Value::Int(i64::try_from(event.version).unwrap_or(i64::MAX)),
-                Value::maybe(show),
-                order.clone(),
-                ticket.clone(),
-                meta.key.as_ref().map_or(Value::Null, |key| Value::Text(key.as_str().into())),
-                Value::maybe(meta.cause),
-                Value::maybe(meta.correlation),
-                Value::Text(data.into()),
-            ]
-        };
-        if about.shows.is_empty() {
-            self.entries.push(row(0, None));
-        }
-        for (nth, show) in (0..ENTRIES_PER_EVENT).zip(about.shows) {
-            self.entries.push(row(nth, Some(show)));
-        }
-        Ok(())
-    }
-}
-
-impl AuditFold {
-    fn about(&mut self, event: &StoredEvent, fact: &Event) -> About {
-        let of_show = || About { shows: vec![ShowId(event.stream.id)], ..About::default() };
-        match fact {
-            Event::Inventory(fact) => About { order: order_of_inventory(fact), ..of_show() },
-            Event::Order(fact) => self.about_order(OrderId(event.stream.id), fact),
-            Event::Ticket(fact) => self.about_ticket(TicketId(event.stream.id), fact),
+impl About {
+    fn of(event: &StoredEvent, decoded: &Decoded) -> Self {
+        let id = event.stream.id;
+        let of_show = Self { show: Some(ShowId(id)), ..Self::default() };
+        let mut about = match &decoded.event {
+            Event::Inventory(fact) => Self { order: order_of_inventory(fact), ..of_show },
+            Event::Order(_) => Self { order: Some(OrderId(id)), ..Self::default() },
+            Event::Ticket(_) => Self { ticket: Some(TicketId(id)), ..Self::default() },
             Event::Show(
                 show::Event::ShowScheduled(_)
                 | show::Event::TicketTypeOffered(_)
                 | show::Event::TicketTypeWithdrawn(_)
                 | show::Event::ShowCancelled(_),
             )
-            | Event::Gate(gate::Event::CodeRefused(_)) => of_show(),
+            | Event::Gate(gate::Event::CodeRefused(_)) => of_show,
             Event::Venue(venue::Event::VenueRegistered(_) | venue::Event::SeatMapReplaced(_)) => {
-                About::default()
+                Self::default()
             }
             Event::Organizer(
                 organizer::Event::OrganizerRegistered(_)
                 | organizer::Event::CodeKeyAdded(_)
                 | organizer::Event::CodeKeyDisabled(_),
-            ) => About { organizer: Some(OrganizerId(event.stream.id)), ..About::default() },
+            ) => Self { organizer: Some(OrganizerId(id)), ..Self::default() },
             Event::Key(apikey::Event::ApiKeyCreated(created)) => {
-                About { organizer: created.organizer, ..About::default() }
+                Self { organizer: created.organizer, ..Self::default() }
             }
-            Event::Key(apikey::Event::ApiKeyRevoked(_)) => About::default(),
-        }
+            Event::Key(apikey::Event::ApiKeyRevoked(_)) => Self::default(),
+        };
+        about.organizer = decoded.meta.organizer.or(about.organizer);
+        about
     }
 
-    fn about_order(&mut self, id: OrderId, fact: &order::Event) -> About {
-        use order::Event as E;
-        match fact {
-            E::OrderPlaced(placed) => {
-                let mut shows: Vec<ShowId> = placed.items.iter().map(|item| item.show).collect();
-                shows.sort_unstable();
-                shows.dedup();
-                self.orders.put(id, ShowsOfOrder(shows));
-            }
-            E::PaymentCaptured(_)
-            | E::PaymentReversed(_)
-            | E::OrderPaid(_)
-            | E::OrderConfirmed(_)
-            | E::OrderUnfulfilled(_)
-            | E::CancellationRequested(_)
-            | E::ItemsCancelled(_)
-            | E::CancellationRefused(_)
-            | E::OrderCancelled(_)
-            | E::RefundRequested(_)
-            | E::RefundSettled(_)
-            | E::RefundFailed(_) => {}
+    /// The lists that the event belongs in, and its tag there.
+    fn lists(
+        &self,
+        event: &StoredEvent,
+        decoded: &Decoded,
+        mut each: impl FnMut(&List, Option<u32>),
+    ) {
+        if let Some(organizer) = self.organizer {
+            each(&List::Organizer(organizer), None);
         }
-        let shows = self.orders.get(&id).map(|shows| shows.0.clone()).unwrap_or_default();
-        About { shows, order: Some(id), ..About::default() }
+        if let Some(show) = self.show {
+            each(&List::Show(show), None);
+        }
+        if let Some(order) = self.order {
+            let (list, tag) = List::of_order(order);
+            each(&list, Some(tag));
+        }
+        each(&List::Actor(decoded.meta.actor.clone()), None);
+        if let Some(kind) = codec::known_kind(&event.kind) {
+            each(&List::Kind(kind), None);
+        }
+        // The others are short and are read as they are.
+        if !has_origin(event.stream) {
+            each(&List::Stream(event.stream), None);
+        }
+    }
+}
+
+struct AuditFold {
+    postings: Postings,
+    orders: Origins<OrderOrigin>,
+    tickets: Origins<TicketOrigin>,
+}
+
+impl Default for AuditFold {
+    fn default() -> Self {
+        Self {
+            postings: Postings::default(),
+            orders: Origins::keeping(ORDERS, StreamKind::Order, OrderOrigin::read),
+            tickets: Origins::keeping(TICKETS, StreamKind::Ticket, TicketOrigin::read),
+        }
+    }
+}
+
+impl Fold for AuditFold {
+    fn rows(&mut self) -> Vec<&mut dyn AnyRows> {
+        self.postings.rows()
     }
 
-    fn about_ticket(&mut self, id: TicketId, fact: &ticket::Event) -> About {
-        use ticket::Event as E;
-        match fact {
-            E::TicketCreated(created) => {
-                let origin = OriginOfTicket { order: created.order, show: created.show };
-                self.tickets.put(id, origin);
-            }
-            E::TicketIssued(_)
-            | E::TicketReissued(_)
-            | E::TicketSuspended(_)
-            | E::TicketReinstated(_)
-            | E::TicketVoided(_)
-            | E::TicketEntered(_)
-            | E::TicketExited(_)
-            | E::ScanRefused(_) => {}
-        }
-        let origin = self.tickets.get(&id);
-        About {
-            shows: origin.map(|origin| origin.show).into_iter().collect(),
-            order: origin.map(|origin| origin.order),
-            ticket: Some(id),
-            ..About::default()
-        }
+    fn origins(&mut self) -> Vec<&mut dyn AnyOrigins> {
+        vec![&mut self.orders, &mut self.tickets]
     }
+
+    fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
+        let stream = event.stream;
+        if event.version == 1 {
+            self.orders.begin(stream, decoded);
+            self.tickets.begin(stream, decoded);
+        }
+        match stream.kind {
+            StreamKind::Order => {
+                self.orders.need(stream);
+            }
+            StreamKind::Ticket => {
+                self.tickets.need(stream);
+            }
+            _ => {}
+        }
+        if self.orders.waits_for(stream) || self.tickets.waits_for(stream) {
+            return;
+        }
+        let Self { postings, orders, tickets } = self;
+        lists(event, decoded, (orders, tickets), |list, _| postings.need(list));
+    }
+
+    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
+        let Self { postings, orders, tickets } = self;
+        lists(event, decoded, (orders, tickets), |list, tag| {
+            postings.push(list, event.position, tag);
+        });
+        Ok(())
+    }
+}
+
+/// The lists that an event belongs in, and its tag there.
+fn lists(
+    event: &StoredEvent,
+    decoded: &Decoded,
+    (orders, tickets): (&Origins<OrderOrigin>, &Origins<TicketOrigin>),
+    mut each: impl FnMut(&List, Option<u32>),
+) {
+    let mut about = About::of(event, decoded);
+    match event.stream.kind {
+        StreamKind::Order => match orders.get(event.stream) {
+            Some(OrderOrigin::One(show)) => about.show = Some(orders.show(*show)),
+            Some(OrderOrigin::Several(shows)) => {
+                shows.iter().for_each(|show| each(&List::Show(orders.show(*show)), None));
+            }
+            None => {}
+        },
+        StreamKind::Ticket => {
+            if let Some(origin) = tickets.get(event.stream) {
+                about.show = Some(tickets.show(origin.show));
+                about.order = Some(OrderId(origin.order.ulid()));
+            }
+        }
+        _ => {}
+    }
+    about.lists(event, decoded, each);
 }
 
 fn order_of_inventory(fact: &inventory::Event) -> Option<OrderId> {
@@ -352,28 +319,48 @@ pub struct AuditEntry {
 }
 
 impl AuditEntry {
-    fn from_row(row: &Row) -> Result<Self, RowError> {
-        let table = &ENTRIES;
-        let number = |column| read_int(table, row, column).map(i64::unsigned_abs);
-        let bad = |_| RowError::BadRow { table: table.name, reason: "schema".to_owned() };
-        Ok(Self {
-            position: Position(number("position")?),
-            recorded_at: Timestamp::from_micros(read_int(table, row, "recorded_at")?),
-            event: read(table, row, "event")?,
-            organizer: read_maybe(table, row, "organizer")?,
-            actor: read(table, row, "actor")?,
-            kind: read_text(table, row, "kind")?.to_owned(),
-            schema: u16::try_from(number("schema")?).map_err(bad)?,
-            stream: read(table, row, "stream")?,
-            version: number("version")?,
-            show: read_maybe(table, row, "show")?,
-            order: read_maybe(table, row, "order")?,
-            ticket: read_maybe(table, row, "ticket")?,
-            key: read_maybe(table, row, "command_key")?,
-            cause: read_maybe(table, row, "cause")?,
-            correlation: read_maybe(table, row, "correlation")?,
-            data: read_text(table, row, "data")?.to_owned(),
-        })
+    /// Of these events, without those that cannot be decoded: the projection has stopped before
+    /// them.
+    async fn read(
+        feed: &dyn EventFeed,
+        events: Vec<Arc<StoredEvent>>,
+        asked: Option<ShowId>,
+    ) -> Result<Vec<Self>, QueryError> {
+        let streams = events.iter().map(|event| event.stream).filter(|stream| has_origin(*stream));
+        let firsts = first_events(feed, streams.map(|stream| (stream, 1)).collect()).await?;
+        let origins: HashMap<StreamId, Origin> = firsts
+            .into_iter()
+            .filter_map(|(stream, first)| {
+                Some((stream, Origin::read(stream, first.first()?.decoded().ok()?)))
+            })
+            .collect();
+        let nothing = Origin::default();
+        let entry = |event: &Arc<StoredEvent>| {
+            let decoded = event.decoded().ok()?;
+            let about = About::of(event, decoded);
+            let origin = origins.get(&event.stream).unwrap_or(&nothing);
+            let asked = asked.filter(|asked| origin.shows.contains(asked));
+            let meta = &decoded.meta;
+            Some(Self {
+                position: event.position,
+                recorded_at: event.recorded_at,
+                event: event.id,
+                organizer: about.organizer,
+                actor: meta.actor.clone(),
+                kind: event.kind.to_string(),
+                schema: event.schema,
+                stream: event.stream,
+                version: event.version,
+                show: asked.or(about.show).or(origin.shows.first().copied()),
+                order: about.order.or(origin.order),
+                ticket: about.ticket,
+                key: meta.key.clone(),
+                cause: meta.cause,
+                correlation: meta.correlation,
+                data: String::from_utf8_lossy(&event.data).into_owned(),
+            })
+        };
+        Ok(events.iter().filter_map(entry).collect())
     }
 }
 
@@ -406,25 +393,49 @@ impl ReadModels {
         filter: &AuditFilter,
         page: &PageRequest,
     ) -> Result<Page<AuditEntry>, QueryError> {
-        let lease = self.engine().lease(AUDIT_LOG.name);
-        let mut filters = tenant_filter(tenant);
-        match filter.show {
-            Some(show) => filters.push(Filter::is("show", show)),
-            None => filters.push(Filter::Equal("main", Value::Int(1))),
+        let feed = self.engine().shared.feed.as_ref();
+        let (lease, last) = self.engine().lease_at(AUDIT_LOG.name);
+        let mut lists = Lists::up_to(&lease, last);
+        lists.between(feed, filter.from, filter.until).await?;
+        if let Some(tenant) = tenant {
+            lists.and(Wanted::In(List::Organizer(tenant), None));
         }
-        filters.extend(filter.order.map(|order| Filter::is("order", order)));
-        filters.extend(filter.ticket.map(|ticket| Filter::is("ticket", ticket)));
-        filters.extend(filter.actor.as_ref().map(|actor| Filter::is("actor", actor)));
-        filters.extend(filter.stream.map(|stream| Filter::is("stream", stream)));
-        match filter.kinds.as_slice() {
-            [] => {}
-            [kind] => filters.push(Filter::is("kind", kind)),
-            kinds => filters.push(Filter::OneOf("kind", kinds.iter().map(Value::text).collect())),
+        if let Some(show) = filter.show {
+            lists.and(Wanted::In(List::Show(show), None));
         }
-        let range = (filter.from, filter.until);
-        filters.extend(super::time_range(&lease, &ENTRIES, "entry", range).await?);
-        let list = List { table: &ENTRIES, filters, order: vec!["entry"] };
-        list.page(&lease, page).await?.decode(AuditEntry::from_row)
+        if let Some(order) = filter.order {
+            let (list, tag) = List::of_order(order);
+            lists.and(Wanted::In(list, Some(tag)));
+        }
+        if let Some(actor) = &filter.actor {
+            lists.and(Wanted::In(List::Actor(actor.clone()), None));
+        }
+        if !filter.kinds.is_empty() {
+            let known = filter.kinds.iter().filter_map(|kind| codec::known_kind(kind));
+            lists.and(Wanted::InOneOf(known.map(List::Kind).collect()));
+        }
+        for stream in filter.stream.into_iter().chain(filter.ticket.map(StreamId::from)) {
+            if has_origin(stream) {
+                let events = first_events(feed, HashMap::from([(stream, u64::MAX)])).await?;
+                let events = events.into_values().flatten();
+                lists.and(Wanted::At(events.map(|event| event.position.0).collect()));
+            } else {
+                lists.and(Wanted::In(List::Stream(stream), None));
+            }
+        }
+        let read = async |positions: Vec<u64>| {
+            let events = events_at(feed, positions.clone()).await?;
+            let mut entries: HashMap<u64, AuditEntry> = AuditEntry::read(feed, events, filter.show)
+                .await?
+                .into_iter()
+                // Another order may have the same tag.
+                .filter(|entry| filter.order.is_none() || entry.order == filter.order)
+                .map(|entry| (entry.position.0, entry))
+                .collect();
+            let found = positions.into_iter();
+            Ok(found.filter_map(|at| Some((at, entries.remove(&at)?))).collect())
+        };
+        lists.page(page, read).await
     }
 }
 

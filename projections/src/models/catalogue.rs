@@ -28,6 +28,7 @@ pub const CATALOGUE: Projection = Projection {
     version: 1,
     tables: &[&ORGANIZERS, &VENUES, &MAPS, &SHOWS, &KEYS],
     streams: &[StreamKind::Organizer, StreamKind::Venue, StreamKind::Show, StreamKind::Key],
+    passes_over: &[],
     fold: || Box::new(CatalogueFold::default()),
 };
 

@@ -1,8 +1,11 @@
-//! Who issued what, when (発券履歴): everything that gave a ticket out or took it back.
+//! Who issued what, when (発券履歴): everything that gave a ticket out or took it back. The rows
+//! are lists of positions; what an act did is read from its ticket's events.
+
+use std::{collections::HashMap, sync::Arc};
 
 use hakken_domain::{
     Event,
-    envelope::{Decoded, Position, StoredEvent, StreamKind},
+    envelope::{Decoded, Position, StoredEvent, StreamId, StreamKind},
     legs::Legs,
     names::{
         ActorRef, BuyerRef, OrderId, OrganizerId, PoolId, Reason, SeatId, ShowId, TicketId,
@@ -16,55 +19,26 @@ use serde::{Deserialize, Serialize};
 use super::seat_availability::AsOf;
 use crate::{
     ReadModels,
-    cache::{AnyRows, Cache, Log, Record, doc, read, read_doc},
-    models::{tenant_filter, time_range},
-    page::{List, Page, PageRequest, QueryError},
+    cache::AnyRows,
+    feed::{EventFeed, FeedError},
+    origins::{AnyOrigins, Origins, PackedId, ShowNumber, ShowNumbers},
+    page::{Page, PageRequest, QueryError},
+    postings::{BLOCK_TABLE, List, Lists, Postings, TAIL_TABLE, Wanted, events_at, first_events},
     projection::{Fold, Inconsistent, Projection},
-    rows::{Column, Filter, Key, Row, RowError, Table, Value},
 };
 
 /// The projection.
 pub const ISSUANCE_HISTORY: Projection = Projection {
     name: "issuance_history",
-    version: 1,
-    tables: &[&HISTORY, &TICKETS],
+    version: 2,
+    tables: &[&TAIL_TABLE, &BLOCK_TABLE],
     streams: &[StreamKind::Ticket],
+    passes_over: &["ticket-entered", "ticket-exited", "scan-refused"],
     fold: || Box::new(IssuanceFold::default()),
 };
 
-static HISTORY: Table = Table {
-    name: "issuance_history",
-    noun: "issuance entry",
-    columns: &[
-        Column::int("position"),
-        Column::int("recorded_at"),
-        Column::text("organizer"),
-        Column::text("show"),
-        Column::text("order"),
-        Column::text("ticket"),
-        Column::text("act"),
-        Column::text("actor"),
-        Column::doc("doc"),
-    ],
-    key: 1,
-    indexes: &[
-        &["organizer", "position"],
-        &["show", "position"],
-        &["order", "position"],
-        &["ticket", "position"],
-        &["actor", "position"],
-        &["recorded_at", "position"],
-    ],
-};
-
-/// What is known of each ticket.
-static TICKETS: Table = Table {
-    name: "issuance_tickets",
-    noun: "ticket",
-    columns: &[Column::text("ticket"), Column::doc("doc")],
-    key: 1,
-    indexes: &[],
-};
+/// Tickets of which is remembered what they are for.
+const TICKETS: usize = 600_000;
 
 /// What was done with a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -95,6 +69,44 @@ impl IssuanceAct {
             Self::Reinstated => "reinstated",
             Self::Voided => "voided",
         }
+    }
+}
+
+impl IssuanceAct {
+    /// Every act.
+    const ALL: [Self; 6] = [
+        Self::Created,
+        Self::Issued,
+        Self::Reissued,
+        Self::Suspended,
+        Self::Reinstated,
+        Self::Voided,
+    ];
+
+    /// What an event did; nothing if it is no act.
+    fn of(fact: &ticket::Event) -> Option<Self> {
+        use ticket::Event as E;
+        match fact {
+            E::TicketCreated(_) => Some(Self::Created),
+            E::TicketIssued(_) => Some(Self::Issued),
+            E::TicketReissued(_) => Some(Self::Reissued),
+            E::TicketSuspended(_) => Some(Self::Suspended),
+            E::TicketReinstated(_) => Some(Self::Reinstated),
+            E::TicketVoided(_) => Some(Self::Voided),
+            E::TicketEntered(_) | E::TicketExited(_) | E::ScanRefused(_) => None,
+        }
+    }
+
+    /// The list of such acts.
+    fn list(self) -> List {
+        List::Kind(match self {
+            Self::Created => "ticket-created",
+            Self::Issued => "ticket-issued",
+            Self::Reissued => "ticket-reissued",
+            Self::Suspended => "ticket-suspended",
+            Self::Reinstated => "ticket-reinstated",
+            Self::Voided => "ticket-voided",
+        })
     }
 }
 
@@ -153,94 +165,86 @@ pub struct IssuanceEntry {
     pub reason: Option<Reason>,
 }
 
-impl Record for IssuedFor {
-    type Key = TicketId;
-    fn table() -> &'static Table {
-        &TICKETS
-    }
-    fn key_values(key: &TicketId) -> Key {
-        vec![Value::text(key)]
-    }
-    fn to_row(&self, key: &TicketId) -> Row {
-        vec![Value::text(key), doc(self)]
-    }
-    fn from_row(row: &Row) -> Result<(TicketId, Self), RowError> {
-        Ok((read(&TICKETS, row, "ticket")?, read_doc(&TICKETS, row, "doc")?))
+/// What the first event of a ticket says of all the others.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Origin {
+    order: PackedId,
+    show: ShowNumber,
+}
+
+impl Origin {
+    fn read(first: &Decoded, shows: &mut ShowNumbers) -> Option<Self> {
+        match &first.event {
+            Event::Ticket(ticket::Event::TicketCreated(created)) => {
+                let order = PackedId::new(created.order.0);
+                Some(Self { order, show: shows.number(created.show) })
+            }
+            _ => None,
+        }
     }
 }
 
 struct IssuanceFold {
-    history: Log,
-    tickets: Cache<IssuedFor>,
+    postings: Postings,
+    tickets: Origins<Origin>,
 }
 
 impl Default for IssuanceFold {
     fn default() -> Self {
-        Self { history: Log::new(&HISTORY), tickets: Cache::default() }
+        let tickets = Origins::keeping(TICKETS, StreamKind::Ticket, Origin::read);
+        Self { postings: Postings::default(), tickets }
     }
 }
 
 impl Fold for IssuanceFold {
     fn rows(&mut self) -> Vec<&mut dyn AnyRows> {
-        vec![&mut self.history, &mut self.tickets]
+        self.postings.rows()
+    }
+
+    fn origins(&mut self) -> Vec<&mut dyn AnyOrigins> {
+        vec![&mut self.tickets]
     }
 
     fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
-        use ticket::Event as E;
-        let Event::Ticket(fact) = &decoded.event else { return };
-        match fact {
-            E::TicketCreated(_)
-            | E::TicketIssued(_)
-            | E::TicketReissued(_)
-            | E::TicketSuspended(_)
-            | E::TicketReinstated(_)
-            | E::TicketVoided(_) => self.tickets.need(&TicketId(event.stream.id)),
-            E::TicketEntered(_) | E::TicketExited(_) | E::ScanRefused(_) => {}
+        let stream = event.stream;
+        if event.version == 1 {
+            self.tickets.begin(stream, decoded);
+        }
+        if let Some(Origin { order, show }) = self.tickets.need(stream).copied() {
+            let about = (order, self.tickets.show(show));
+            lists(about, decoded, |list, _| self.postings.need(list));
         }
     }
 
     fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
-        use ticket::Event as E;
-        let Event::Ticket(fact) = &decoded.event else { return Ok(()) };
-        let id = TicketId(event.stream.id);
-        let (act, channel, reason) = match fact {
-            E::TicketCreated(created) => {
-                self.tickets.put(id, issued_for(created));
-                (IssuanceAct::Created, None, None)
-            }
-            E::TicketIssued(issued) => {
-                self.new_code(id, issued.generation, issued.code_key)?;
-                (IssuanceAct::Issued, Some(issued.channel), None)
-            }
-            E::TicketReissued(issued) => {
-                self.new_code(id, issued.generation, issued.code_key)?;
-                let reason = Some(issued.reason.clone());
-                (IssuanceAct::Reissued, Some(issued.channel), reason)
-            }
-            E::TicketSuspended(fact) => (IssuanceAct::Suspended, None, Some(fact.reason.clone())),
-            E::TicketReinstated(_) => (IssuanceAct::Reinstated, None, None),
-            E::TicketVoided(fact) => (IssuanceAct::Voided, None, Some(fact.reason.clone())),
-            E::TicketEntered(_) | E::TicketExited(_) | E::ScanRefused(_) => return Ok(()),
-        };
-        let issued_for = self.tickets.get(&id).ok_or_else(|| unknown(id))?.clone();
-        let entry = IssuanceEntry {
-            position: event.position,
-            recorded_at: event.recorded_at,
-            organizer: decoded.meta.organizer,
-            actor: decoded.meta.actor.clone(),
-            ticket: id,
-            act,
-            issued_for,
-            channel,
-            reason,
-        };
-        self.history.push(entry.to_row());
+        let Origin { order, show } =
+            *self.tickets.get(event.stream).ok_or_else(|| unknown(event.stream))?;
+        let about = (order, self.tickets.show(show));
+        lists(about, decoded, |list, tag| self.postings.push(list, event.position, tag));
         Ok(())
     }
 }
 
-fn unknown(ticket: TicketId) -> Inconsistent {
-    Inconsistent(format!("ticket {ticket} was never created"))
+/// The lists that an act belongs in, and its tag there.
+fn lists(
+    (order, show): (PackedId, ShowId),
+    decoded: &Decoded,
+    mut each: impl FnMut(&List, Option<u32>),
+) {
+    let Event::Ticket(fact) = &decoded.event else { return };
+    let Some(act) = IssuanceAct::of(fact) else { return };
+    each(&act.list(), None);
+    if let Some(organizer) = decoded.meta.organizer {
+        each(&List::Organizer(organizer), None);
+    }
+    each(&List::Show(show), None);
+    let (list, tag) = List::of_order(OrderId(order.ulid()));
+    each(&list, Some(tag));
+    each(&List::Actor(decoded.meta.actor.clone()), None);
+}
+
+fn unknown(stream: StreamId) -> Inconsistent {
+    Inconsistent(format!("ticket {} was never created", TicketId(stream.id)))
 }
 
 fn issued_for(created: &ticket::TicketCreated) -> IssuedFor {
@@ -258,34 +262,75 @@ fn issued_for(created: &ticket::TicketCreated) -> IssuedFor {
     }
 }
 
-impl IssuanceFold {
-    fn new_code(
-        &mut self,
-        id: TicketId,
-        generation: u16,
-        code_key: u8,
-    ) -> Result<(), Inconsistent> {
-        let known = self.tickets.get_mut(&id).ok_or_else(|| unknown(id))?;
-        known.generation = generation;
-        known.code_key = Some(code_key);
-        Ok(())
+impl IssuanceEntry {
+    /// The act that this event was; nothing if it was none. What is known of the ticket goes
+    /// along from event to event.
+    fn read(ticket: &mut Option<IssuedFor>, event: &StoredEvent) -> Option<Self> {
+        use ticket::Event as E;
+        let decoded = event.decoded().ok()?;
+        let Event::Ticket(fact) = &decoded.event else { return None };
+        let act = IssuanceAct::of(fact)?;
+        if let E::TicketCreated(created) = fact {
+            *ticket = Some(issued_for(created));
+        }
+        let known = ticket.as_mut()?;
+        let mut new_code = |generation, code_key| {
+            known.generation = generation;
+            known.code_key = Some(code_key);
+        };
+        let (channel, reason) = match fact {
+            E::TicketIssued(issued) => {
+                new_code(issued.generation, issued.code_key);
+                (Some(issued.channel), None)
+            }
+            E::TicketReissued(issued) => {
+                new_code(issued.generation, issued.code_key);
+                (Some(issued.channel), Some(issued.reason.clone()))
+            }
+            E::TicketSuspended(fact) => (None, Some(fact.reason.clone())),
+            E::TicketVoided(fact) => (None, Some(fact.reason.clone())),
+            E::TicketCreated(_)
+            | E::TicketReinstated(_)
+            | E::TicketEntered(_)
+            | E::TicketExited(_)
+            | E::ScanRefused(_) => (None, None),
+        };
+        Some(Self {
+            position: event.position,
+            recorded_at: event.recorded_at,
+            organizer: decoded.meta.organizer,
+            actor: decoded.meta.actor.clone(),
+            ticket: TicketId(event.stream.id),
+            act,
+            issued_for: known.clone(),
+            channel,
+            reason,
+        })
     }
 }
 
-impl IssuanceEntry {
-    fn to_row(&self) -> Row {
-        vec![
-            Value::position(self.position),
-            Value::time(self.recorded_at),
-            Value::maybe(self.organizer),
-            Value::text(self.issued_for.show),
-            Value::text(self.issued_for.order),
-            Value::text(self.ticket),
-            Value::Text(self.act.as_str().into()),
-            Value::Text(self.actor.as_str().into()),
-            doc(self),
-        ]
+/// The acts at these positions: what an act did stands in its ticket's events up to it.
+async fn acts_at(
+    feed: &dyn EventFeed,
+    positions: Vec<u64>,
+) -> Result<HashMap<u64, IssuanceEntry>, FeedError> {
+    let mut tickets: HashMap<StreamId, u64> = HashMap::new();
+    for event in events_at(feed, positions).await? {
+        let last = tickets.entry(event.stream).or_default();
+        *last = event.version.max(*last);
     }
+    let lives: Vec<Vec<Arc<StoredEvent>>> =
+        first_events(feed, tickets).await?.into_values().collect();
+    let mut acts = HashMap::new();
+    for events in lives {
+        let mut ticket = None;
+        for event in events {
+            if let Some(entry) = IssuanceEntry::read(&mut ticket, &event) {
+                acts.insert(event.position.0, entry);
+            }
+        }
+    }
+    Ok(acts)
 }
 
 /// Which acts. Everything that is given must hold.
@@ -317,18 +362,46 @@ impl ReadModels {
         filter: &IssuanceFilter,
         page: &PageRequest,
     ) -> Result<Page<IssuanceEntry>, QueryError> {
-        let lease = self.engine().lease(ISSUANCE_HISTORY.name);
-        let mut filters = tenant_filter(tenant);
-        filters.extend(filter.show.map(|show| Filter::is("show", show)));
-        filters.extend(filter.order.map(|order| Filter::is("order", order)));
-        filters.extend(filter.ticket.map(|ticket| Filter::is("ticket", ticket)));
-        filters.extend(filter.actor.as_ref().map(|actor| Filter::is("actor", actor)));
-        filters.extend(filter.act.map(|act| Filter::is("act", act.as_str())));
-        filters.extend(filter.as_of.map(AsOf::filter));
-        let range = (filter.from, filter.until);
-        filters.extend(time_range(&lease, &HISTORY, "position", range).await?);
-        let list = List { table: &HISTORY, filters, order: vec!["position"] };
-        list.page(&lease, page).await?.decode(|row| read_doc(&HISTORY, row, "doc"))
+        let feed = self.engine().shared.feed.as_ref();
+        let (lease, last) = self.engine().lease_at(ISSUANCE_HISTORY.name);
+        let mut lists = Lists::up_to(&lease, last);
+        lists.between(feed, filter.from, filter.until).await?;
+        match filter.as_of {
+            None => {}
+            Some(AsOf::Position(position)) => lists.last = lists.last.min(position.0),
+            Some(AsOf::Time(time)) => {
+                let then = Timestamp::from_micros(time.as_micros().saturating_add(1));
+                lists.between(feed, None, Some(then)).await?;
+            }
+        }
+        let acts = filter.act.map_or(IssuanceAct::ALL.to_vec(), |act| vec![act]);
+        lists.and(Wanted::InOneOf(acts.into_iter().map(IssuanceAct::list).collect()));
+        if let Some(tenant) = tenant {
+            lists.and(Wanted::In(List::Organizer(tenant), None));
+        }
+        if let Some(show) = filter.show {
+            lists.and(Wanted::In(List::Show(show), None));
+        }
+        if let Some(order) = filter.order {
+            let (list, tag) = List::of_order(order);
+            lists.and(Wanted::In(list, Some(tag)));
+        }
+        if let Some(actor) = &filter.actor {
+            lists.and(Wanted::In(List::Actor(actor.clone()), None));
+        }
+        if let Some(ticket) = filter.ticket {
+            let events = first_events(feed, HashMap::from([(ticket.into(), u64::MAX)])).await?;
+            let events = events.into_values().flatten();
+            lists.and(Wanted::At(events.map(|event| event.position.0).collect()));
+        }
+        let read = async |positions: Vec<u64>| {
+            let mut acts = acts_at(feed, positions.clone()).await?;
+            // Another order may have the same tag.
+            acts.retain(|_, act| filter.order.is_none_or(|order| act.issued_for.order == order));
+            let found = positions.into_iter();
+            Ok(found.filter_map(|at| Some((at, acts.remove(&at)?))).collect())
+        };
+        lists.page(page, read).await
     }
 }
 

@@ -29,6 +29,7 @@ pub const ORDERS: Projection = Projection {
     version: 1,
     tables: &[&TABLE, &BY_SHOW, &REFUNDS],
     streams: &[StreamKind::Order],
+    passes_over: &[],
     fold: || Box::new(fold::OrderFold::default()),
 };
 

@@ -27,6 +27,7 @@ pub const SALES: Projection = Projection {
     version: 1,
     tables: &[&SHOWS, &TYPES, &MONEY, &ORDERS],
     streams: &[StreamKind::Inventory, StreamKind::Order],
+    passes_over: &[],
     fold: || Box::new(SalesFold::default()),
 };
 

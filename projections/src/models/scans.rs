@@ -25,6 +25,7 @@ pub const SCANS: Projection = Projection {
     version: 1,
     tables: &[&SCANNED, &TICKETS],
     streams: &[StreamKind::Ticket, StreamKind::Gate],
+    passes_over: &[],
     fold: || Box::new(ScanFold::default()),
 };
 

@@ -1,9 +1,11 @@
-//! Which seats are free: rows for what is not plainly free, and boards in memory from which it
+//! Which seats are free: packed rows of what is not plainly free, and boards in memory from which it
 //! is answered. A hold whose time has passed counts as free when it is read, though the rows say
 //! held until the expiry is recorded.
 
 mod board;
 mod fold;
+mod maps;
+mod packed;
 mod queries;
 #[cfg(test)]
 mod tests;
@@ -11,7 +13,9 @@ mod tests;
 pub(crate) use board::Boards;
 pub use board::{Availability, PoolAvailability, Sales, SeatStatus, ShowMap, Totals};
 use hakken_domain::envelope::StreamKind;
-pub use queries::{AsOf, HoldFilter, HoldStatus, HoldView};
+pub use queries::AsOf;
+
+pub use super::holds::{HoldFilter, HoldStatus, HoldView};
 
 use crate::{
     projection::Projection,
@@ -21,9 +25,10 @@ use crate::{
 /// The projection.
 pub const SEAT_AVAILABILITY: Projection = Projection {
     name: "seat_availability",
-    version: 1,
+    version: 2,
     tables: &[&MAPS, &SHOWS, &SEATS, &POOLS, &ALLOTMENTS, &HOLDS],
     streams: &[StreamKind::Inventory],
+    passes_over: &[],
     fold: || Box::new(fold::AvailabilityFold::default()),
 };
 
@@ -50,11 +55,12 @@ static SHOWS: Table = Table {
     indexes: &[],
 };
 
-/// Seats that are held, sold or blocked; no row for the others.
+/// What of the seats is held, sold and blocked, 256 of them in a row in the order of the map; no
+/// row where all of them are plainly free.
 static SEATS: Table = Table {
     name: "availability_seats",
-    noun: "seat",
-    columns: &[Column::text("show"), Column::text("seat"), Column::doc("doc")],
+    noun: "block of seats",
+    columns: &[Column::text("show"), Column::int("block"), Column::bytes("packed")],
     key: 2,
     indexes: &[],
 };
@@ -77,20 +83,12 @@ static ALLOTMENTS: Table = Table {
     indexes: &[],
 };
 
-/// Every hold there ever was.
+/// Holds that last, as far as is recorded, and those whose pool places came out of an allotment:
+/// what they return goes back to it.
 static HOLDS: Table = Table {
-    name: "holds",
+    name: "availability_holds",
     noun: "hold",
-    columns: &[
-        Column::text("hold"),
-        Column::text("show"),
-        Column::text("organizer"),
-        Column::text("buyer"),
-        Column::text("status"),
-        Column::int("expires_at"),
-        Column::int("position"),
-        Column::doc("doc"),
-    ],
-    key: 1,
-    indexes: &[&["show", "position"], &["organizer", "buyer", "position"]],
+    columns: &[Column::text("show"), Column::text("hold"), Column::doc("doc")],
+    key: 2,
+    indexes: &[],
 };

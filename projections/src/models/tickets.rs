@@ -25,6 +25,7 @@ pub const TICKETS: Projection = Projection {
     version: 1,
     tables: &[&TABLE],
     streams: &[StreamKind::Ticket],
+    passes_over: &[],
     fold: || Box::new(TicketFold::default()),
 };
 

@@ -22,7 +22,8 @@ use std::{
 
 use bytes::Bytes;
 use hakken_commands::store::StoreError;
-use hakken_domain::envelope::{Position, StoredEvent};
+use hakken_domain::envelope::{Position, StoredEvent, StreamKind};
+use hakken_projections::feed::Interest;
 
 pub(super) use self::{
     fault::{Damage, LogFault},
@@ -179,6 +180,32 @@ impl Log {
                 Ok(!page.is_full())
             })?;
             Ok(page.events)
+        })
+        .await
+    }
+
+    /// Whole frames from the one with the next position on, until they have `limit` positions or
+    /// about [`PAGE_BYTES`]; of each the events that are wanted, and the last.
+    pub(super) async fn read_wanted(
+        &self,
+        after: Position,
+        limit: usize,
+        interest: Interest,
+    ) -> Result<Events, StoreError> {
+        self.run(move |log| {
+            log.refresh()?;
+            let (mut events, mut bytes) = (Vec::new(), 0);
+            log.read_frames(after.0, |frame, payload| {
+                let is_wanted = |position: u64, name: &[u8], kind: &[u8]| {
+                    position == frame.last
+                        || position > after.0 && is_of_interest(interest, name, kind)
+                };
+                let wanted = record::decode_where(&payload, frame.first, frame.last, is_wanted)?;
+                events.extend(wanted);
+                bytes += payload.len();
+                Ok(bytes < PAGE_BYTES && frame.last - after.0 < limit as u64)
+            })?;
+            Ok(events)
         })
         .await
     }
@@ -422,6 +449,15 @@ impl Page {
 
 pub(super) fn event_bytes(event: &StoredEvent) -> usize {
     event.data.len() + event.meta.len()
+}
+
+fn is_of_interest(interest: Interest, name: &[u8], kind: &[u8]) -> bool {
+    let is_of = |wanted: &StreamKind| {
+        name.strip_prefix(wanted.as_str().as_bytes())
+            .is_some_and(|rest| rest.first() == Some(&b'-'))
+    };
+    interest.streams.iter().any(is_of)
+        && !interest.passes_over.iter().any(|over| over.as_bytes() == kind)
 }
 
 fn damaged(segment: &Segment, damage: Damage) -> StoreError {

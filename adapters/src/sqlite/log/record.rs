@@ -62,41 +62,52 @@ pub(super) fn decode(
     last: u64,
     mut wanted: impl FnMut(u64) -> bool,
 ) -> Result<Vec<Arc<StoredEvent>>, Damage> {
-    let mut rest = payload.clone();
+    decode_where(payload, first, last, |position, _, _| wanted(position))
+}
+
+/// Those that are wanted by position, stream's name and kind.
+pub(super) fn decode_where(
+    payload: &Bytes,
+    first: u64,
+    last: u64,
+    mut wanted: impl FnMut(u64, &[u8], &[u8]) -> bool,
+) -> Result<Vec<Arc<StoredEvent>>, Damage> {
+    let mut rest = &payload[..];
     let mut events = Vec::new();
     for position in first..=last {
         let record = split_record(position, &mut rest)?;
-        if wanted(position) {
-            events.push(Arc::new(record.decode(position)?));
+        let (name, kind) = (HEADER_BYTES..record.stream_end, record.stream_end..record.kind_end);
+        if wanted(position, &record.bytes[name], &record.bytes[kind]) {
+            events.push(Arc::new(record.decode(position, payload)?));
         }
     }
     if rest.is_empty() { Ok(events) } else { Err(Damage::TooLong { position: last }) }
 }
 
 /// The bytes of one event, and where its parts end.
-struct Record {
-    bytes: Bytes,
+struct Record<'a> {
+    bytes: &'a [u8],
     stream_end: usize,
     kind_end: usize,
     meta_end: usize,
 }
 
-fn split_record(position: u64, rest: &mut Bytes) -> Result<Record, Damage> {
+fn split_record<'a>(position: u64, rest: &mut &'a [u8]) -> Result<Record<'a>, Damage> {
     let cut_short = || Damage::CutShort { position };
     let header: &[u8; HEADER_BYTES] = rest.first_chunk().ok_or_else(cut_short)?;
     let stream_end = HEADER_BYTES + usize::from(header[34]);
     let kind_end = stream_end + usize::from(header[35]);
     let meta_end = kind_end + u32::from_le_bytes(field(header, 36)) as usize;
     let data_end = meta_end + u32::from_le_bytes(field(header, 40)) as usize;
-    if rest.len() < data_end {
-        return Err(cut_short());
-    }
-    Ok(Record { bytes: rest.split_to(data_end), stream_end, kind_end, meta_end })
+    let (bytes, behind) = rest.split_at_checked(data_end).ok_or_else(cut_short)?;
+    *rest = behind;
+    Ok(Record { bytes, stream_end, kind_end, meta_end })
 }
 
-impl Record {
-    fn decode(&self, position: u64) -> Result<StoredEvent, Damage> {
-        let Self { ref bytes, stream_end, kind_end, meta_end } = *self;
+impl Record<'_> {
+    /// `payload` is what this record is a part of: the event shares its bytes.
+    fn decode(&self, position: u64, payload: &Bytes) -> Result<StoredEvent, Damage> {
+        let Self { bytes, stream_end, kind_end, meta_end } = *self;
         let (header, _) = bytes.split_first_chunk().ok_or(Damage::CutShort { position })?;
         let bad = |what, found: &[u8]| {
             let found = String::from_utf8_lossy(found).into_owned();
@@ -117,8 +128,8 @@ impl Record {
             },
             schema: u16::from_le_bytes(field(header, 32)),
             recorded_at: Timestamp::from_micros(i64::from_le_bytes(field(header, 8))),
-            meta: bytes.slice(kind_end..meta_end),
-            data: bytes.slice(meta_end..),
+            meta: payload.slice_ref(&bytes[kind_end..meta_end]),
+            data: payload.slice_ref(&bytes[meta_end..]),
             cache: OnceLock::new(),
         })
     }

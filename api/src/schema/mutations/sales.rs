@@ -245,7 +245,7 @@ async fn tell(
         return Ok((Some(fresh), receipt));
     }
     // The inventory forgets what a hold had once it is over; the read model remembers.
-    visible::wait(api, "seat_availability", Some(receipt.position)).await?;
+    visible::wait(api, "holds", Some(receipt.position)).await?;
     let view = api.models.hold(Some(organizer), hold).await.map_err(crate::faults::Fault::from)?;
     Ok((view.map(|view| Hold::from_view(view, now)), receipt))
 }

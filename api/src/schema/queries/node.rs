@@ -107,7 +107,7 @@ async fn find(
     }
     if let Ok(id) = HoldId::parse(id) {
         let sees = asked.with(Right::SeeSales)?.organizer;
-        wait("seat_availability").await?;
+        wait("holds").await?;
         let now = asked.api.write.engine().clock().now();
         let found = models.hold(sees, id).await?;
         return Ok(found.map(|view| Node::Hold(Hold::from_view(view, now))));

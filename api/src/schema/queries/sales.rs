@@ -116,7 +116,7 @@ impl SalesQuery {
         answer(async move {
             let caller = asked.with(Right::SeeSales)?;
             let id: HoldId = argument("id", &id)?;
-            visible::wait(asked.api, "seat_availability", at_least.map(|at| at.0)).await?;
+            visible::wait(asked.api, "holds", at_least.map(|at| at.0)).await?;
             let found = asked.api.models.hold(caller.organizer, id).await?;
             let now = asked.api.write.engine().clock().now();
             Ok(found.map(|view| Hold::from_view(view, now)))
@@ -154,7 +154,7 @@ impl SalesQuery {
                 buyer: name("filter.buyer", filter.buyer)?,
                 status: filter.status.map(Into::into),
             };
-            visible::wait(asked.api, "seat_availability", at_least.map(|at| at.0)).await?;
+            visible::wait(asked.api, "holds", at_least.map(|at| at.0)).await?;
             let found = asked.api.models.holds(sees, &filter, &page).await?;
             let now = asked.api.write.engine().clock().now();
             Ok(Some(found.map(|view| Hold::from_view(view, now)).into()))

@@ -8,7 +8,7 @@ use std::{
 
 use hakken_domain::{
     envelope::{Position, Version},
-    inventory::{PoolPlaces, SalesRules},
+    inventory::{Places, PoolPlaces, SalesRules},
     legs::Legs,
     names::{Allotment, HoldId, OrganizerId, PoolId, Reason, SeatId, ShowId, VenueId},
     seatmap::SeatMap,
@@ -17,11 +17,12 @@ use hakken_domain::{
 use tokio::sync::watch;
 
 use super::{
-    ALLOTMENTS, HOLDS, HoldStatus, HoldView, MAPS, POOLS, SEATS, SHOWS,
-    fold::{AllotmentRow, MapRow, PoolRow, SalesDoc, SeatRow, ShowRow},
+    ALLOTMENTS, HOLDS, MAPS, POOLS, SEATS, SHOWS,
+    fold::{AllotmentRow, HoldRow, HoldState, MapRow, PoolRow, SalesDoc, ShowRow},
+    packed::{SEATS_PER_BLOCK, SeatBlock},
 };
 use crate::{
-    cache::{Record, read},
+    cache::{Record, bad, read},
     engine::Observer,
     rows::{Changes, Checkpoint, RowError, TableChanges, Value},
 };
@@ -153,6 +154,8 @@ impl Availability {
 struct ActiveHold {
     expires_at: Timestamp,
     legs: Legs,
+    /// The numbers of its seats.
+    seats: Vec<usize>,
     pools: Vec<PoolPlaces>,
     allotment: Option<Allotment>,
 }
@@ -233,16 +236,16 @@ impl Board {
         mine: impl Fn(&Value) -> bool,
     ) -> Result<(), RowError> {
         let table = change.table;
-        let of_show = if *table == HOLDS { HOLDS.column("show") } else { 0 };
-        for row in change.upserts.iter().filter(|row| mine(&row[of_show])) {
+        // The first key column of every row is the show.
+        for row in change.upserts.iter().filter(|row| mine(&row[0])) {
             if *table == SHOWS {
                 let about = ShowRow::from_row(row)?.1;
                 self.version = about.version;
                 self.position = Position(about.position);
                 self.sales = about.sales;
             } else if *table == SEATS {
-                let ((_, seat), row) = SeatRow::from_row(row)?;
-                self.set_seat(&seat, row);
+                let ((_, block), seats) = SeatBlock::from_row(row)?;
+                self.set_seats(block, Some(&seats));
             } else if *table == POOLS {
                 let ((_, pool), row) = PoolRow::from_row(row)?;
                 self.pools.insert(pool, row);
@@ -250,13 +253,16 @@ impl Board {
                 let ((_, allotment), row) = AllotmentRow::from_row(row)?;
                 self.allotments.insert(allotment, row);
             } else if *table == HOLDS {
-                self.set_hold(HoldView::from_row(row)?.1);
+                let ((_, hold), row) = HoldRow::from_row(row)?;
+                self.set_hold(hold, Some(row));
             }
         }
-        // Holds are never deleted, so the first key column of every deleted row is the show.
         for key in change.deletes.iter().filter(|key| mine(&key[0])) {
             if *table == SEATS {
-                self.set_seat(&read(&SEATS, key, "seat")?, SeatRow::default());
+                let block = key.get(1).and_then(Value::as_int).and_then(|at| at.try_into().ok());
+                self.set_seats(block.ok_or_else(|| bad(&SEATS, "block"))?, None);
+            } else if *table == HOLDS {
+                self.set_hold(read(&HOLDS, key, "hold")?, None);
             } else if *table == ALLOTMENTS {
                 self.allotments.remove(&read::<Allotment>(&ALLOTMENTS, key, "allotment")?);
             }
@@ -265,30 +271,38 @@ impl Board {
         Ok(())
     }
 
-    fn set_seat(&mut self, seat: &SeatId, row: SeatRow) {
-        let Some(at) = self.map.index.get(seat).copied() else { return };
-        self.sold[at] = row.sold_mask();
-        self.held[at] = row.held_mask();
-        self.blocked[at] = row.blocked.is_some();
-        if row.held.is_empty() {
-            self.held_by.remove(&at);
-        } else {
-            self.held_by.insert(at, row.held);
+    /// The seats of a block; none of them is held, sold or blocked where it has no row.
+    fn set_seats(&mut self, block: u32, seats: Option<&SeatBlock>) {
+        let first = block as usize * SEATS_PER_BLOCK;
+        for at in first..self.sold.len().min(first + SEATS_PER_BLOCK) {
+            let state = u32::try_from(at).ok().zip(seats).map(|(at, seats)| seats.get(at));
+            self.sold[at] = state.map_or(0, |seat| seat.sold);
+            self.held[at] = state.map_or(0, |seat| seat.held);
+            self.blocked[at] = state.is_some_and(|seat| seat.blocked);
         }
     }
 
-    fn set_hold(&mut self, hold: HoldView) {
-        if hold.status == HoldStatus::Held {
-            let active = ActiveHold {
-                expires_at: hold.expires_at,
-                legs: hold.places.legs,
-                pools: hold.places.pools,
-                allotment: hold.allotment,
-            };
-            self.holds.insert(hold.hold, active);
-        } else {
-            self.holds.remove(&hold.hold);
+    /// A hold; one without a row is over.
+    fn set_hold(&mut self, hold: HoldId, row: Option<HoldRow>) {
+        if let Some(former) = self.holds.remove(&hold) {
+            for at in former.seats {
+                if let Some(held) = self.held_by.get_mut(&at) {
+                    held.retain(|(_, by)| *by != hold);
+                    if held.is_empty() {
+                        self.held_by.remove(&at);
+                    }
+                }
+            }
         }
+        let Some(row) = row.filter(|row| row.state == HoldState::Held) else { return };
+        let Places { seats, pools, legs } = row.places;
+        let seats: Vec<usize> =
+            seats.iter().filter_map(|seat| self.map.index.get(seat).copied()).collect();
+        for at in &seats {
+            self.held_by.entry(*at).or_default().push((legs, hold));
+        }
+        let (expires_at, allotment) = (row.expires_at, row.allotment);
+        self.holds.insert(hold, ActiveHold { expires_at, legs, seats, pools, allotment });
     }
 
     /// What is free; the same answer again while nothing changed and no hold ended.

@@ -5,16 +5,21 @@ use std::collections::BTreeMap;
 use hakken_domain::{
     Event,
     envelope::{Decoded, StoredEvent, Version},
-    inventory::{self, HoldConfirmed, Places, SalesRules},
+    inventory::{self, Places, SalesRules},
     legs::Legs,
-    names::{Allotment, HoldId, OrderId, OrganizerId, PoolId, Reason, SeatId, ShowId, VenueId},
+    names::{Allotment, HoldId, OrganizerId, PoolId, Reason, SeatId, ShowId, VenueId},
     seatmap::SeatMap,
+    time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{ALLOTMENTS, HOLDS, HoldStatus, HoldView, MAPS, POOLS, SEATS, SHOWS};
+use super::{
+    ALLOTMENTS, HOLDS, MAPS, POOLS, SEATS, SHOWS,
+    maps::Maps,
+    packed::{SeatBlock, SeatState, block_of},
+};
 use crate::{
-    cache::{AnyRows, Cache, Record, doc, read, read_doc, read_int},
+    cache::{AnyRows, Cache, Record, bad, doc, read, read_bytes, read_doc, read_int},
     projection::{Fold, Inconsistent},
     rows::{Key, Row, RowError, Table, Value},
 };
@@ -43,31 +48,6 @@ pub(super) struct SalesDoc {
     pub(super) closed: Option<Reason>,
 }
 
-/// A seat that is held, sold or blocked.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub(super) struct SeatRow {
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) held: Vec<(Legs, HoldId)>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) sold: Vec<(Legs, OrderId)>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) blocked: Option<Reason>,
-}
-
-impl SeatRow {
-    pub(super) fn held_mask(&self) -> u64 {
-        self.held.iter().fold(0, |mask, (legs, _)| mask | legs.mask())
-    }
-
-    pub(super) fn sold_mask(&self) -> u64 {
-        self.sold.iter().fold(0, |mask, (legs, _)| mask | legs.mask())
-    }
-
-    fn plain(&self) -> bool {
-        self.held.is_empty() && self.sold.is_empty() && self.blocked.is_none()
-    }
-}
-
 /// What is taken of a pool, leg by leg; legs at the end without anything may be missing.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct PoolRow {
@@ -76,6 +56,33 @@ pub(super) struct PoolRow {
     /// What of it was taken out of allotments.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) of_allotments: BTreeMap<String, Vec<u32>>,
+}
+
+/// What a hold that stands in a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum HoldState {
+    /// Its places are set aside.
+    Held,
+    /// Sold, or given back.
+    Ended,
+}
+
+/// A hold, as far as it matters for what is free.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct HoldRow {
+    pub(super) state: HoldState,
+    pub(super) expires_at: Timestamp,
+    pub(super) places: Places,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) allotment: Option<Allotment>,
+}
+
+impl HoldRow {
+    /// What it returns one day goes back to an allotment.
+    fn is_remembered(&self) -> bool {
+        self.allotment.is_some() && !self.places.pools.is_empty()
+    }
 }
 
 /// Seats and places kept for somebody.
@@ -145,57 +152,70 @@ macro_rules! part_of_show {
     };
 }
 
-part_of_show!(SeatRow, SEATS, "seat", SeatId);
 part_of_show!(PoolRow, POOLS, "pool", PoolId);
 part_of_show!(AllotmentRow, ALLOTMENTS, "allotment", Allotment);
 
-impl Record for HoldView {
-    type Key = HoldId;
+impl Record for HoldRow {
+    type Key = (ShowId, HoldId);
     fn table() -> &'static Table {
         &HOLDS
     }
-    fn key_values(key: &HoldId) -> Key {
-        vec![Value::text(key)]
+    fn key_values((show, hold): &Self::Key) -> Key {
+        vec![Value::text(show), Value::text(hold)]
     }
-    fn to_row(&self, key: &HoldId) -> Row {
-        vec![
-            Value::text(key),
-            Value::text(self.show),
-            Value::maybe(self.organizer),
-            Value::Text(self.buyer.as_str().into()),
-            Value::Text(self.status.as_str().into()),
-            Value::time(self.expires_at),
-            Value::position(self.position),
-            doc(self),
-        ]
+    fn to_row(&self, (show, hold): &Self::Key) -> Row {
+        vec![Value::text(show), Value::text(hold), doc(self)]
     }
-    fn from_row(row: &Row) -> Result<(HoldId, Self), RowError> {
-        Ok((read(&HOLDS, row, "hold")?, read_doc(&HOLDS, row, "doc")?))
+    fn from_row(row: &Row) -> Result<(Self::Key, Self), RowError> {
+        let key = (read(&HOLDS, row, "show")?, read(&HOLDS, row, "hold")?);
+        Ok((key, read_doc(&HOLDS, row, "doc")?))
+    }
+}
+
+impl Record for SeatBlock {
+    type Key = (ShowId, u32);
+    fn table() -> &'static Table {
+        &SEATS
+    }
+    fn key_values((show, block): &Self::Key) -> Key {
+        vec![Value::text(show), Value::Int(i64::from(*block))]
+    }
+    fn to_row(&self, (show, block): &Self::Key) -> Row {
+        vec![Value::text(show), Value::Int(i64::from(*block)), self.to_value()]
+    }
+    fn from_row(row: &Row) -> Result<(Self::Key, Self), RowError> {
+        let wrong = |column| bad(&SEATS, column);
+        let block = u32::try_from(read_int(&SEATS, row, "block")?).map_err(|_| wrong("block"))?;
+        let packed = SeatBlock::from_bytes(read_bytes(&SEATS, row, "packed")?);
+        Ok(((read(&SEATS, row, "show")?, block), packed.ok_or_else(|| wrong("packed"))?))
     }
 }
 
 /// The fold.
 pub(super) struct AvailabilityFold {
-    maps: Cache<MapRow>,
+    maps: Maps,
     shows: Cache<ShowRow>,
-    seats: Cache<SeatRow>,
+    seats: Cache<SeatBlock>,
     pools: Cache<PoolRow>,
     allotments: Cache<AllotmentRow>,
-    holds: Cache<HoldView>,
+    holds: Cache<HoldRow>,
 }
 
 impl Default for AvailabilityFold {
     fn default() -> Self {
         Self {
-            maps: Cache::transient(),
+            maps: Maps::default(),
             shows: Cache::default(),
-            seats: Cache::default(),
+            seats: Cache::keeping(SEAT_BLOCKS),
             pools: Cache::default(),
             allotments: Cache::default(),
             holds: Cache::default(),
         }
     }
 }
+
+/// Blocks of seats in memory: those of two million seats.
+const SEAT_BLOCKS: usize = 8_000;
 
 fn show_of(event: &StoredEvent) -> ShowId {
     ShowId(event.stream.id)
@@ -218,20 +238,39 @@ impl Fold for AvailabilityFold {
         let Event::Inventory(fact) = &decoded.event else { return };
         let show = show_of(event);
         self.shows.need(&show);
+        if let E::SalesOpened(opened) = fact {
+            self.maps.open(show, decoded.meta.organizer, opened);
+            return;
+        }
+        // Which block a seat is in, only its map says.
+        let Some(map) = self.maps.need(show) else { return };
+        let mut seats = |seats: &[SeatId]| {
+            for number in seats.iter().filter_map(|seat| map.number(seat)) {
+                self.seats.need(&(show, block_of(number)));
+            }
+        };
         match fact {
             E::SalesOpened(_) | E::SalesRulesChanged(_) | E::SalesClosed(_) => {}
-            E::SeatsBlocked(fact) => self.need_seats(show, &fact.seats),
-            E::SeatsUnblocked(fact) => self.need_seats(show, &fact.seats),
+            E::SeatsBlocked(fact) => seats(&fact.seats),
+            E::SeatsUnblocked(fact) => seats(&fact.seats),
             E::AllotmentSet(fact) => self.allotments.need(&(show, fact.allotment.clone())),
-            E::SeatsHeld(fact) => self.need_places(show, fact.hold, &fact.places),
-            E::HoldExtended(fact) => self.holds.need(&fact.hold),
+            E::SeatsHeld(fact) => {
+                seats(&fact.places.seats);
+                self.need_pools(show, &fact.places);
+            }
+            E::HoldExtended(fact) => self.holds.need(&(show, fact.hold)),
             E::HoldConfirmed(fact) | E::OrderReseated(fact) => {
-                self.need_places(show, fact.hold, &fact.places);
+                seats(&fact.places.seats);
+                self.need_rest(show, fact.hold, &fact.places);
             }
             E::HoldReleased(fact) | E::HoldExpired(fact) => {
-                self.need_places(show, fact.hold, &fact.places);
+                seats(&fact.places.seats);
+                self.need_rest(show, fact.hold, &fact.places);
             }
-            E::PlacesReturned(fact) => self.need_places(show, fact.hold, &fact.places),
+            E::PlacesReturned(fact) => {
+                seats(&fact.places.seats);
+                self.need_rest(show, fact.hold, &fact.places);
+            }
         }
     }
 
@@ -240,13 +279,6 @@ impl Fold for AvailabilityFold {
         let Event::Inventory(fact) = &decoded.event else { return Ok(()) };
         let show = show_of(event);
         if let E::SalesOpened(opened) = fact {
-            let map = MapRow {
-                organizer: decoded.meta.organizer,
-                venue: opened.venue,
-                legs: opened.legs,
-                seat_map: opened.seat_map.clone(),
-            };
-            self.maps.put(show, map);
             let sales = SalesDoc { rules: opened.rules.clone(), closed: None };
             self.shows.put(show, ShowRow { version: 0, position: 0, sales });
         }
@@ -266,19 +298,14 @@ impl Fold for AvailabilityFold {
                 row.sales.closed = Some(closed.reason.clone());
                 Ok(())
             }
-            E::SeatsBlocked(blocked) => {
-                for seat in &blocked.seats {
-                    let reason = Some(blocked.reason.clone());
-                    self.change_seat(show, seat, |row| row.blocked = reason);
-                }
+            E::SeatsBlocked(blocked) => self.change(show, &blocked.seats, |seat| {
+                seat.blocked = true;
                 Ok(())
-            }
-            E::SeatsUnblocked(unblocked) => {
-                for seat in &unblocked.seats {
-                    self.change_seat(show, seat, |row| row.blocked = None);
-                }
+            }),
+            E::SeatsUnblocked(unblocked) => self.change(show, &unblocked.seats, |seat| {
+                seat.blocked = false;
                 Ok(())
-            }
+            }),
             E::AllotmentSet(set) => {
                 let key = (show, set.allotment.clone());
                 if set.seats.is_empty() && set.pools.is_empty() {
@@ -289,27 +316,26 @@ impl Fold for AvailabilityFold {
                 }
                 Ok(())
             }
-            E::SeatsHeld(held) => self.hold(show, event, decoded, held),
+            E::SeatsHeld(held) => self.hold(show, held),
             E::HoldExtended(extended) => {
-                self.known_hold(extended.hold)?.expires_at = extended.expires_at;
+                self.lasting(show, extended.hold)?.expires_at = extended.expires_at;
                 Ok(())
             }
             E::HoldConfirmed(confirmed) => {
-                self.free_held(show, confirmed.hold, &confirmed.places)?;
-                self.sell(show, confirmed)
+                let allotment = self.end(show, confirmed.hold, &confirmed.places)?;
+                self.sell(show, &confirmed.places, allotment.as_ref())
             }
-            E::OrderReseated(confirmed) => self.sell(show, confirmed),
-            E::HoldReleased(ended) => {
-                self.free_held(show, ended.hold, &ended.places)?;
-                self.known_hold(ended.hold)?.status = HoldStatus::Released;
-                Ok(())
+            E::OrderReseated(confirmed) => {
+                let allotment = self.allotment_of(show, confirmed.hold);
+                self.sell(show, &confirmed.places, allotment.as_ref())
             }
-            E::HoldExpired(ended) => {
-                self.free_held(show, ended.hold, &ended.places)?;
-                self.known_hold(ended.hold)?.status = HoldStatus::Expired;
-                Ok(())
+            E::HoldReleased(ended) | E::HoldExpired(ended) => {
+                self.end(show, ended.hold, &ended.places).map(drop)
             }
-            E::PlacesReturned(returned) => self.give_back(show, returned),
+            E::PlacesReturned(returned) => {
+                let allotment = self.allotment_of(show, returned.hold);
+                self.give_back(show, &returned.places, allotment.as_ref())
+            }
         }
     }
 }
@@ -322,119 +348,104 @@ enum Side {
 }
 
 impl AvailabilityFold {
-    fn need_seats(&mut self, show: ShowId, seats: &[SeatId]) {
-        for seat in seats {
-            self.seats.need(&(show, seat.clone()));
-        }
-    }
-
-    fn need_places(&mut self, show: ShowId, hold: HoldId, places: &Places) {
-        self.holds.need(&hold);
-        self.need_seats(show, &places.seats);
+    fn need_pools(&mut self, show: ShowId, places: &Places) {
         for pool in &places.pools {
             self.pools.need(&(show, pool.pool.clone()));
         }
     }
 
-    fn known_hold(&mut self, hold: HoldId) -> Result<&mut HoldView, Inconsistent> {
-        self.holds.get_mut(&hold).ok_or_else(|| Inconsistent(format!("hold {hold} is not known")))
+    fn need_rest(&mut self, show: ShowId, hold: HoldId, places: &Places) {
+        self.holds.need(&(show, hold));
+        self.need_pools(show, places);
     }
 
-    /// Changes a seat; a seat that is plainly free afterwards has no row.
-    fn change_seat<T>(
+    /// Changes seats; a block whose seats are all plainly free afterwards has no row.
+    fn change(
         &mut self,
         show: ShowId,
-        seat: &SeatId,
-        change: impl FnOnce(&mut SeatRow) -> T,
-    ) -> T {
-        let key = (show, seat.clone());
-        let row = self.seats.get_or(&key, SeatRow::default);
-        let result = change(row);
-        if row.plain() {
-            self.seats.remove(&key);
-        }
-        result
-    }
-
-    fn hold(
-        &mut self,
-        show: ShowId,
-        event: &StoredEvent,
-        decoded: &Decoded,
-        held: &inventory::SeatsHeld,
+        seats: &[SeatId],
+        mut change: impl FnMut(&mut SeatState) -> Result<(), &'static str>,
     ) -> Result<(), Inconsistent> {
-        let legs = held.places.legs;
-        for seat in &held.places.seats {
-            self.change_seat(show, seat, |row| {
-                free_on(row, seat, legs)?;
-                row.held.push((legs, held.hold));
-                Ok(())
-            })?;
+        let unknown = || Inconsistent(format!("show {show} was never put on sale"));
+        let map = self.maps.get(show).ok_or_else(unknown)?;
+        for seat in seats {
+            let wrong = |why| Inconsistent(format!("seat {seat} {why}"));
+            let number = map.number(seat).ok_or_else(|| wrong("is not in the map"))?;
+            let key = (show, block_of(number));
+            let block = self.seats.get_or(&key, || SeatBlock::empty(map.legs));
+            let mut state = block.get(number);
+            change(&mut state).map_err(wrong)?;
+            block.set(number, state);
+            if block.is_plain() {
+                self.seats.remove(&key);
+            }
         }
-        self.count(show, &held.places, held.allotment.as_ref(), Side::Held, true)?;
-        let view = HoldView {
-            hold: held.hold,
-            show,
-            organizer: decoded.meta.organizer,
-            buyer: held.buyer.clone(),
-            status: HoldStatus::Held,
-            places: held.places.clone(),
-            allotment: held.allotment.clone(),
-            order: None,
-            held_at: event.recorded_at,
-            expires_at: held.expires_at,
-            position: event.position,
-        };
-        self.holds.put(held.hold, view);
         Ok(())
     }
 
-    fn free_held(
+    fn hold(&mut self, show: ShowId, held: &inventory::SeatsHeld) -> Result<(), Inconsistent> {
+        let mask = held.places.legs.mask();
+        self.change(show, &held.places.seats, |seat| seat.hold(mask))?;
+        self.count(show, &held.places, held.allotment.as_ref(), Side::Held, true)?;
+        let row = HoldRow {
+            state: HoldState::Held,
+            expires_at: held.expires_at,
+            places: held.places.clone(),
+            allotment: held.allotment.clone(),
+        };
+        self.holds.add((show, held.hold), row);
+        Ok(())
+    }
+
+    fn lasting(&mut self, show: ShowId, hold: HoldId) -> Result<&mut HoldRow, Inconsistent> {
+        let row = self.holds.get_mut(&(show, hold));
+        row.filter(|row| row.state == HoldState::Held)
+            .ok_or_else(|| Inconsistent(format!("hold {hold} is not known")))
+    }
+
+    fn allotment_of(&self, show: ShowId, hold: HoldId) -> Option<Allotment> {
+        self.holds.get(&(show, hold)).and_then(|row| row.allotment.clone())
+    }
+
+    /// A hold is over; says out of which allotment it was.
+    fn end(
         &mut self,
         show: ShowId,
         hold: HoldId,
         places: &Places,
-    ) -> Result<(), Inconsistent> {
-        for seat in &places.seats {
-            self.change_seat(show, seat, |row| {
-                take_out(&mut row.held, (places.legs, hold))
-                    .ok_or_else(|| Inconsistent(format!("seat {seat} is not held by {hold}")))
-            })?;
+    ) -> Result<Option<Allotment>, Inconsistent> {
+        let row = self.lasting(show, hold)?;
+        row.state = HoldState::Ended;
+        let (allotment, is_remembered) = (row.allotment.clone(), row.is_remembered());
+        if !is_remembered {
+            self.holds.remove(&(show, hold));
         }
-        let allotment = self.known_hold(hold)?.allotment.clone();
-        self.count(show, places, allotment.as_ref(), Side::Held, false)
+        let mask = places.legs.mask();
+        self.change(show, &places.seats, |seat| seat.free_held(mask))?;
+        self.count(show, places, allotment.as_ref(), Side::Held, false)?;
+        Ok(allotment)
     }
 
-    fn sell(&mut self, show: ShowId, confirmed: &HoldConfirmed) -> Result<(), Inconsistent> {
-        let HoldConfirmed { hold, order, places, .. } = confirmed;
-        for seat in &places.seats {
-            self.change_seat(show, seat, |row| {
-                free_on(row, seat, places.legs)?;
-                row.sold.push((places.legs, *order));
-                Ok(())
-            })?;
-        }
-        let view = self.known_hold(*hold)?;
-        view.status = HoldStatus::Confirmed;
-        view.order = Some(*order);
-        let allotment = view.allotment.clone();
-        self.count(show, places, allotment.as_ref(), Side::Sold, true)
+    fn sell(
+        &mut self,
+        show: ShowId,
+        places: &Places,
+        allotment: Option<&Allotment>,
+    ) -> Result<(), Inconsistent> {
+        let mask = places.legs.mask();
+        self.change(show, &places.seats, |seat| seat.sell(mask))?;
+        self.count(show, places, allotment, Side::Sold, true)
     }
 
     fn give_back(
         &mut self,
         show: ShowId,
-        returned: &inventory::PlacesReturned,
+        places: &Places,
+        allotment: Option<&Allotment>,
     ) -> Result<(), Inconsistent> {
-        let inventory::PlacesReturned { hold, order, places, .. } = returned;
-        for seat in &places.seats {
-            self.change_seat(show, seat, |row| {
-                take_out(&mut row.sold, (places.legs, *order))
-                    .ok_or_else(|| Inconsistent(format!("seat {seat} is not sold to {order}")))
-            })?;
-        }
-        let allotment = self.known_hold(*hold)?.allotment.clone();
-        self.count(show, places, allotment.as_ref(), Side::Sold, false)
+        let mask = places.legs.mask();
+        self.change(show, &places.seats, |seat| seat.free_sold(mask))?;
+        self.count(show, places, allotment, Side::Sold, false)
     }
 
     fn count(
@@ -471,19 +482,5 @@ fn add(counters: &mut Vec<u32>, legs: Legs, count: u32, more: bool) -> Option<()
         let changed = if more { counter.checked_add(count) } else { counter.checked_sub(count) };
         *counter = changed?;
     }
-    Some(())
-}
-
-fn free_on(row: &SeatRow, seat: &SeatId, legs: Legs) -> Result<(), Inconsistent> {
-    if (row.held_mask() | row.sold_mask()) & legs.mask() == 0 {
-        Ok(())
-    } else {
-        Err(Inconsistent(format!("seat {seat} is taken already on one of the legs")))
-    }
-}
-
-fn take_out<T: PartialEq>(from: &mut Vec<T>, what: T) -> Option<()> {
-    let at = from.iter().position(|found| *found == what)?;
-    from.remove(at);
     Some(())
 }

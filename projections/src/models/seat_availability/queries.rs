@@ -1,25 +1,21 @@
 //! What one may ask about seats: what is free now, what was free then, and the holds.
 
-use std::{str::FromStr, sync::Arc};
+use std::sync::Arc;
 
 use hakken_domain::{
     envelope::{Position, StoredEvent, StreamId, Version},
-    inventory::Places,
     legs::Legs,
-    names::{Allotment, BuyerRef, HoldId, OrderId, OrganizerId, ShowId},
+    names::{OrganizerId, ShowId},
     time::Timestamp,
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::board::Board;
 use super::{ALLOTMENTS, Availability, HOLDS, MAPS, POOLS, SEAT_AVAILABILITY, SEATS, SHOWS};
 use crate::{
     ReadModels,
-    cache::Record,
     engine::{Lease, fold_all},
-    models::tenant_filter,
-    page::{List, Page, PageRequest, QueryError},
+    page::QueryError,
     projection,
     rows::{Changes, Filter, Query, RowError, Table, TableChanges, Value},
 };
@@ -46,88 +42,6 @@ impl AsOf {
             Self::Time(time) => event.recorded_at <= time,
         }
     }
-
-    /// The same for rows with these columns.
-    pub(crate) fn filter(self) -> Filter {
-        match self {
-            Self::Position(position) => {
-                Filter::AtMost("position", i64::try_from(position.0).unwrap_or(i64::MAX))
-            }
-            Self::Time(time) => Filter::AtMost("recorded_at", time.as_micros()),
-        }
-    }
-}
-
-/// What became of a hold, as recorded: a hold that is over by time alone is held here until its
-/// expiry is recorded (see [`HoldView::lasts`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldStatus {
-    /// Its seats are set aside.
-    Held,
-    /// They are sold.
-    Confirmed,
-    /// The buyer gave it back.
-    Released,
-    /// Its time has passed.
-    Expired,
-}
-
-impl HoldStatus {
-    /// As it is stored.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Confirmed => "confirmed",
-            Self::Released => "released",
-            Self::Expired => "expired",
-        }
-    }
-}
-
-/// A hold.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HoldView {
-    /// Its id.
-    pub hold: HoldId,
-    /// Of which show.
-    pub show: ShowId,
-    /// Whose show it is.
-    pub organizer: Option<OrganizerId>,
-    /// For whom.
-    pub buyer: BuyerRef,
-    /// What became of it.
-    pub status: HoldStatus,
-    /// What it has, or had.
-    pub places: Places,
-    /// Out of which allotment.
-    pub allotment: Option<Allotment>,
-    /// The order that bought it.
-    pub order: Option<OrderId>,
-    /// When it was made.
-    pub held_at: Timestamp,
-    /// When it ends, or would have ended.
-    pub expires_at: Timestamp,
-    /// The position of its first event.
-    pub position: Position,
-}
-
-impl HoldView {
-    /// Whether its seats are set aside at this time.
-    pub fn lasts(&self, now: Timestamp) -> bool {
-        self.status == HoldStatus::Held && now < self.expires_at
-    }
-}
-
-/// Which holds.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct HoldFilter {
-    /// Of this show.
-    pub show: Option<ShowId>,
-    /// Of this buyer.
-    pub buyer: Option<BuyerRef>,
-    /// With this status.
-    pub status: Option<HoldStatus>,
 }
 
 impl ReadModels {
@@ -189,7 +103,7 @@ impl ReadModels {
             AsOf::Position(position) => self.time_of(position, &events).await?,
         };
         let mut fold = (SEAT_AVAILABILITY.fold)();
-        fold_all(fold.as_mut(), SEAT_AVAILABILITY.streams, &events).map_err(|poison| {
+        fold_all(fold.as_mut(), &SEAT_AVAILABILITY, &events).map_err(|poison| {
             QueryError::Poisoned { position: poison.position, reason: poison.reason }
         })?;
         let board = Board::from_rows(show, &projection::changes(fold.as_mut()))?;
@@ -208,34 +122,6 @@ impl ReadModels {
         let exact = read.first().filter(|event| event.position == position);
         let known = exact.or(events.last()).map(|event| event.recorded_at);
         Ok(known.unwrap_or_default())
-    }
-
-    /// A hold; none if there is none, or it belongs to another tenant.
-    pub async fn hold(
-        &self,
-        tenant: Option<OrganizerId>,
-        hold: HoldId,
-    ) -> Result<Option<HoldView>, QueryError> {
-        let lease = self.engine().lease(SEAT_AVAILABILITY.name);
-        let rows = lease.load(&HOLDS, vec![vec![Value::text(hold)]]).await?;
-        let view = rows.first().map(HoldView::from_row).transpose()?.map(|(_, view)| view);
-        Ok(view.filter(|view| tenant.is_none() || view.organizer == tenant))
-    }
-
-    /// Holds, in the order in which they were made.
-    pub async fn holds(
-        &self,
-        tenant: Option<OrganizerId>,
-        filter: &HoldFilter,
-        page: &PageRequest,
-    ) -> Result<Page<HoldView>, QueryError> {
-        let mut filters = tenant_filter(tenant);
-        filters.extend(filter.show.map(|show| Filter::is("show", show)));
-        filters.extend(filter.buyer.as_ref().map(|buyer| Filter::is("buyer", buyer)));
-        filters.extend(filter.status.map(|status| Filter::is("status", status.as_str())));
-        let list = List { table: &HOLDS, filters, order: vec!["position"] };
-        let rows = list.page(&self.engine().lease(SEAT_AVAILABILITY.name), page).await?;
-        rows.decode(|row| Ok(HoldView::from_row(row)?.1))
     }
 
     /// Makes a show's board from its rows, keeps it, and answers from it.
@@ -282,12 +168,8 @@ async fn rows_of_show(
     table: &'static Table,
     show: ShowId,
 ) -> Result<Vec<Vec<Value>>, RowError> {
-    let mut filters = vec![Filter::is("show", show)];
-    let mut order = table.key_names();
-    if *table == HOLDS {
-        filters.push(Filter::is("status", HoldStatus::Held.as_str()));
-        order = vec!["position"];
-    }
+    let filters = vec![Filter::is("show", show)];
+    let order = table.key_names();
     let at: Vec<usize> = order.iter().map(|name| table.column(name)).collect();
     let mut all = Vec::new();
     let mut after = None;
@@ -307,15 +189,5 @@ async fn rows_of_show(
             return Ok(all);
         }
         after = all.last().map(|row| at.iter().map(|at| row[*at].clone()).collect());
-    }
-}
-
-impl FromStr for HoldStatus {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        [Self::Held, Self::Confirmed, Self::Released, Self::Expired]
-            .into_iter()
-            .find(|status| status.as_str() == text)
-            .ok_or_else(|| format!("{text:?} is no status of a hold"))
     }
 }

@@ -1,0 +1,49 @@
+//! A history to measure with: shows of many sizes, holds, expiries, orders, payments, tickets,
+//! scans and refunds, as the rules decide them, straight into a store in big batches. The same
+//! seed gives the same events.
+//!
+//! A round stands for two seconds and is one batch. What follows from an event (payment,
+//! checkout, tickets) comes in a later round, so that nothing stands before its cause.
+
+mod visit;
+mod world;
+
+use anyhow::{Context as _, Result};
+use hakken_adapters::{data_dir::DataDir, sqlite::SqliteStore};
+use hakken_commands::store::{Append, Appended, EventStore};
+use hakken_domain::time::Timestamp;
+
+use self::visit::Town;
+
+/// Writes a history of at least so many events (a batch more at most) into the data directory,
+/// which must be empty. Says how many there are.
+pub async fn history(dir: &DataDir, events: usize) -> Result<u64> {
+    dir.create()?;
+    let store = SqliteStore::open(dir).await?;
+    let written = write_to(&store, events, 1).await;
+    store.close().await?;
+    written
+}
+
+/// The same into any store that is empty, by a seed.
+pub async fn write_to(store: &dyn EventStore, events: usize, seed: u64) -> Result<u64> {
+    let mut town = Town::new(seed);
+    let mut written = 0;
+    while written < events {
+        let (batch, now) = town.round()?;
+        written += append(store, batch, now).await?;
+    }
+    Ok(written as u64)
+}
+
+async fn append(store: &dyn EventStore, batch: Vec<Append>, now: Timestamp) -> Result<usize> {
+    let appended = store.append(batch, now).await.context("appending a batch")?;
+    let mut written = 0;
+    for outcome in appended {
+        match outcome {
+            Appended::Written(events) => written += events.len(),
+            Appended::Conflict { .. } => anyhow::bail!("the store was not empty"),
+        }
+    }
+    Ok(written)
+}
