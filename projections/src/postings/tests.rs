@@ -5,15 +5,16 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::future::{BoxFuture, FutureExt};
 use hakken_domain::{
     envelope::Position,
     names::{OrderId, ShowId, derived_ulid},
     time::Timestamp,
 };
 
-use super::{BLOCK_TABLE, List, Lists, Packed, Postings, TAIL_TABLE, Wanted};
+use super::{BLOCK_TABLE, Elements, List, Lists, Packed, Postings, TAIL_TABLE, Wanted};
 use crate::{
-    PageRequest,
+    PageRequest, QueryError,
     cache::AnyRows,
     engine::Lease,
     rows::{Changes, Checkpoint, MemoryRows, Purpose, RowStore},
@@ -83,6 +84,16 @@ async fn written(seed: u64, most: u64) -> (Lease, BTreeMap<u64, Vec<(u64, Option
     (Lease::over(rows, build), plain)
 }
 
+/// Positions are their own elements.
+struct Themselves;
+
+impl Elements for Themselves {
+    type Element = u64;
+    fn at(&self, positions: Vec<u64>) -> BoxFuture<'_, Result<Vec<(u64, u64)>, QueryError>> {
+        async { Ok(positions.into_iter().map(|at| (at, at)).collect()) }.boxed()
+    }
+}
+
 #[tokio::test]
 async fn lists_find_what_a_filter_over_everything_finds() {
     for seed in 0..3 {
@@ -126,9 +137,7 @@ async fn lists_find_what_a_filter_over_everything_finds() {
                 cursor: (draw.below(2) == 0).then(|| crate::page::position_cursor(from)),
                 sort: if newest_first { crate::Sort::Descending } else { crate::Sort::Ascending },
             };
-            let read =
-                async |positions: Vec<u64>| Ok(positions.into_iter().map(|at| (at, at)).collect());
-            let page = lists.page(&request, read).await.expect("a page");
+            let page = lists.page(&request, &Themselves).await.expect("a page");
             if newest_first {
                 expected.reverse();
             }
