@@ -17,7 +17,7 @@ use hakken_domain::{
     envelope::{Position, StreamId},
     names::{ActorRef, OrderId, OrganizerId, ShowId},
 };
-pub(crate) use read::{Lists, Wanted, events_at, first_events};
+pub(crate) use read::{Elements, Lists, Wanted, events_at, first_events};
 
 use crate::{
     cache::{AnyRows, Cache, Log, Record, bad, read_bytes, read_int, read_text},

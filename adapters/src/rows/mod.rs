@@ -46,6 +46,9 @@ const CHUNK: usize = 64;
 pub struct SqliteRows {
     writer: SqlitePool,
     readers: SqlitePool,
+    /// What was asked, so that a test can look at SQLite's plans.
+    #[cfg(test)]
+    asked: std::sync::Mutex<Vec<(BuildId, Query)>>,
 }
 
 /// Why a file cannot be used.
@@ -125,7 +128,12 @@ impl SqliteRows {
             return Err(error);
         }
         let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
-        Ok(Self { writer, readers })
+        Ok(Self {
+            writer,
+            readers,
+            #[cfg(test)]
+            asked: std::sync::Mutex::default(),
+        })
     }
 
     /// Closes the file.
@@ -480,6 +488,10 @@ impl RowStore for SqliteRows {
 
     fn query(&self, build: BuildId, query: Query) -> BoxFuture<'_, Result<Vec<Row>, RowError>> {
         async move {
+            #[cfg(test)]
+            if let Ok(mut asked) = self.asked.lock() {
+                asked.push((build, query.clone()));
+            }
             let statement = sql::select(&query, build);
             self.fetch(query.table, statement).await.map_err(unavailable)
         }

@@ -1,9 +1,9 @@
 //! Who did anything, when: every event, with what it is about. The rows are lists of positions;
 //! the entries themselves are read from the log.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
+use futures_util::future::{BoxFuture, FutureExt};
 use hakken_domain::{
     Event, apikey, codec,
     envelope::{Decoded, Position, StoredEvent, StreamId, StreamKind, Version},
@@ -20,7 +20,9 @@ use crate::{
     feed::EventFeed,
     origins::{AnyOrigins, Origins, PackedId, ShowNumber, ShowNumbers},
     page::{Page, PageRequest, QueryError},
-    postings::{BLOCK_TABLE, List, Lists, Postings, TAIL_TABLE, Wanted, events_at, first_events},
+    postings::{
+        BLOCK_TABLE, Elements, List, Lists, Postings, TAIL_TABLE, Wanted, events_at, first_events,
+    },
     projection::{Fold, Inconsistent, Projection},
 };
 
@@ -385,6 +387,34 @@ pub struct AuditFilter {
     pub until: Option<Timestamp>,
 }
 
+/// The entries at positions, of what was asked for.
+struct Entries<'a> {
+    feed: &'a dyn EventFeed,
+    show: Option<ShowId>,
+    order: Option<OrderId>,
+}
+
+impl Elements for Entries<'_> {
+    type Element = AuditEntry;
+
+    fn at(&self, positions: Vec<u64>) -> BoxFuture<'_, Result<Vec<(u64, AuditEntry)>, QueryError>> {
+        async move {
+            let events = events_at(self.feed, positions.clone()).await?;
+            let entries = AuditEntry::read(self.feed, events, self.show).await?;
+            // Another order may have the same tag.
+            let is_asked = |entry: &AuditEntry| self.order.is_none() || entry.order == self.order;
+            let mut entries: HashMap<u64, AuditEntry> = entries
+                .into_iter()
+                .filter(is_asked)
+                .map(|entry| (entry.position.0, entry))
+                .collect();
+            let found = positions.into_iter();
+            Ok(found.filter_map(|at| Some((at, entries.remove(&at)?))).collect())
+        }
+        .boxed()
+    }
+}
+
 impl ReadModels {
     /// The audit log, in the order in which things happened.
     pub async fn audit_log(
@@ -423,19 +453,8 @@ impl ReadModels {
                 lists.and(Wanted::In(List::Stream(stream), None));
             }
         }
-        let read = async |positions: Vec<u64>| {
-            let events = events_at(feed, positions.clone()).await?;
-            let mut entries: HashMap<u64, AuditEntry> = AuditEntry::read(feed, events, filter.show)
-                .await?
-                .into_iter()
-                // Another order may have the same tag.
-                .filter(|entry| filter.order.is_none() || entry.order == filter.order)
-                .map(|entry| (entry.position.0, entry))
-                .collect();
-            let found = positions.into_iter();
-            Ok(found.filter_map(|at| Some((at, entries.remove(&at)?))).collect())
-        };
-        lists.page(page, read).await
+        let entries = Entries { feed, show: filter.show, order: filter.order };
+        lists.page(page, &entries).await
     }
 }
 

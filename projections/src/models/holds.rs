@@ -45,7 +45,12 @@ static TABLE: Table = Table {
         Column::doc("doc"),
     ],
     key: 1,
-    indexes: &[&["show", "position"], &["organizer", "buyer", "position"]],
+    indexes: &[
+        &["position"],
+        &["organizer", "position"],
+        &["show", "position"],
+        &["buyer", "position"],
+    ],
 };
 
 /// What became of a hold, as recorded: a hold that is over by time alone is held here until its

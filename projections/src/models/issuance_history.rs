@@ -3,6 +3,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use futures_util::future::{BoxFuture, FutureExt};
 use hakken_domain::{
     Event,
     envelope::{Decoded, Position, StoredEvent, StreamId, StreamKind},
@@ -23,7 +24,9 @@ use crate::{
     feed::{EventFeed, FeedError},
     origins::{AnyOrigins, Origins, PackedId, ShowNumber, ShowNumbers},
     page::{Page, PageRequest, QueryError},
-    postings::{BLOCK_TABLE, List, Lists, Postings, TAIL_TABLE, Wanted, events_at, first_events},
+    postings::{
+        BLOCK_TABLE, Elements, List, Lists, Postings, TAIL_TABLE, Wanted, events_at, first_events,
+    },
     projection::{Fold, Inconsistent, Projection},
 };
 
@@ -354,6 +357,30 @@ pub struct IssuanceFilter {
     pub as_of: Option<AsOf>,
 }
 
+/// The acts at positions, of what was asked for.
+struct Acts<'a> {
+    feed: &'a dyn EventFeed,
+    order: Option<OrderId>,
+}
+
+impl Elements for Acts<'_> {
+    type Element = IssuanceEntry;
+
+    fn at(
+        &self,
+        positions: Vec<u64>,
+    ) -> BoxFuture<'_, Result<Vec<(u64, IssuanceEntry)>, QueryError>> {
+        async move {
+            let mut acts = acts_at(self.feed, positions.clone()).await?;
+            // Another order may have the same tag.
+            acts.retain(|_, act| self.order.is_none_or(|order| act.issued_for.order == order));
+            let found = positions.into_iter();
+            Ok(found.filter_map(|at| Some((at, acts.remove(&at)?))).collect())
+        }
+        .boxed()
+    }
+}
+
 impl ReadModels {
     /// The issuance history, in the order in which things happened.
     pub async fn issuance_history(
@@ -394,14 +421,7 @@ impl ReadModels {
             let events = events.into_values().flatten();
             lists.and(Wanted::At(events.map(|event| event.position.0).collect()));
         }
-        let read = async |positions: Vec<u64>| {
-            let mut acts = acts_at(feed, positions.clone()).await?;
-            // Another order may have the same tag.
-            acts.retain(|_, act| filter.order.is_none_or(|order| act.issued_for.order == order));
-            let found = positions.into_iter();
-            Ok(found.filter_map(|at| Some((at, acts.remove(&at)?))).collect())
-        };
-        lists.page(page, read).await
+        lists.page(page, &Acts { feed, order: filter.order }).await
     }
 }
 

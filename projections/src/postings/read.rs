@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
 use hakken_domain::{
     envelope::{Position, StoredEvent, StreamId},
     time::Timestamp,
@@ -32,6 +32,18 @@ pub(crate) enum Wanted {
     InOneOf(Vec<List>),
     /// At one of these positions, which are in order.
     At(Vec<u64>),
+}
+
+/// What stands at positions.
+pub(crate) trait Elements: Sync {
+    /// One element.
+    type Element: Send;
+
+    /// The elements at these positions, in their order, without what is none after all.
+    fn at(
+        &self,
+        positions: Vec<u64>,
+    ) -> BoxFuture<'_, Result<Vec<(u64, Self::Element)>, QueryError>>;
 }
 
 /// Which way one goes along the positions.
@@ -130,13 +142,12 @@ impl<'a> Lists<'a> {
         Ok(Cursor::List(Box::new(ListCursor { list, tag, tail, entries, from, to })))
     }
 
-    /// One page. `read` makes the elements of positions, in their order, and leaves out what is
-    /// none after all.
-    pub(crate) async fn page<T>(
+    /// One page.
+    pub(crate) async fn page<E: Elements>(
         self,
         request: &PageRequest,
-        read: impl AsyncFn(Vec<u64>) -> Result<Vec<(u64, T)>, QueryError>,
-    ) -> Result<Page<T>, QueryError> {
+        elements: &E,
+    ) -> Result<Page<E::Element>, QueryError> {
         let (Slice::First(count) | Slice::Last(count)) = request.slice;
         crate::page::check_size(count)?;
         let forward = matches!(request.slice, Slice::First(_));
@@ -149,16 +160,16 @@ impl<'a> Lists<'a> {
         // Reading towards the front of a list is reading the turned list forwards.
         let descends = (request.sort == Sort::Descending) == forward;
         let (way, back) = if descends { (Way::Down, Way::Up) } else { (Way::Up, Way::Down) };
-        let mut found = self.some(way, after, count + 1, &read).await?;
+        let mut found = self.some(way, after, count + 1, elements).await?;
         let more = found.len() > count;
         found.truncate(count);
         let behind = match (after, found.first()) {
             (None, _) => false,
             (Some(_), Some((first, _))) => {
-                !self.some(back, Some(*first), 1, &read).await?.is_empty()
+                !self.some(back, Some(*first), 1, elements).await?.is_empty()
             }
             // Nothing ahead of the cursor: is there anything at it or behind it?
-            (Some(_), None) => !self.some(back, None, 1, &read).await?.is_empty(),
+            (Some(_), None) => !self.some(back, None, 1, elements).await?.is_empty(),
         };
         if !forward {
             found.reverse();
@@ -172,13 +183,13 @@ impl<'a> Lists<'a> {
     }
 
     /// The first so many elements on the way, behind a position or from the beginning.
-    async fn some<T>(
+    async fn some<E: Elements>(
         &self,
         way: Way,
         after: Option<u64>,
         count: usize,
-        read: &impl AsyncFn(Vec<u64>) -> Result<Vec<(u64, T)>, QueryError>,
-    ) -> Result<Vec<(u64, T)>, QueryError> {
+        elements: &E,
+    ) -> Result<Vec<(u64, E::Element)>, QueryError> {
         let mut cursors = self.cursors().await?;
         let mut next = match (way, after) {
             (Way::Up, None) => Some(self.first),
@@ -205,7 +216,7 @@ impl<'a> Lists<'a> {
                 };
             }
             if !positions.is_empty() {
-                found.extend(read(positions).await?);
+                found.extend(elements.at(positions).await?);
             }
         }
         Ok(found)

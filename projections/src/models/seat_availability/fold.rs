@@ -376,7 +376,7 @@ impl AvailabilityFold {
             let mut state = block.get(number);
             change(&mut state).map_err(wrong)?;
             block.set(number, state);
-            if block.is_plain() {
+            if state.is_plain() && block.is_plain() {
                 self.seats.remove(&key);
             }
         }

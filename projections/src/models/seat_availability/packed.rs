@@ -26,6 +26,11 @@ pub(super) struct SeatState {
 }
 
 impl SeatState {
+    /// Neither held nor sold nor blocked.
+    pub(super) fn is_plain(&self) -> bool {
+        self.sold == 0 && self.held == 0 && !self.blocked
+    }
+
     pub(super) fn hold(&mut self, legs: u64) -> Result<(), &'static str> {
         self.check_free(legs)?;
         self.held |= legs;
