@@ -1,5 +1,6 @@
 //! What the benchmarks share: a raw log as the limit, medians, and how figures are shown.
 
+pub mod http;
 pub mod rawlog;
 pub mod report;
 
