@@ -1,8 +1,8 @@
 //! The program over GraphQL and HTTP, with the generator of load on the same processors: holds,
 //! whole orders, scans and polls beside a bare route, a trivial query and a trivial mutation.
 //!
-//! `cargo bench -p hakken-benches --bench http` runs everything; `-- holds polls` only what is
-//! named so. The program is built and started as it is shipped, on an empty embedded store beside
+//! `cargo bench -p hakken-benches --bench http` runs everything; `-- 5 holds trivial` five turns of
+//! what is named so. The program is built and started as it is shipped, on an empty embedded store beside
 //! the build. 64 callers each keep one connection open and send a request once the one before is
 //! answered. Turns change places, and each figure is the median of its turns.
 
@@ -17,6 +17,7 @@ use hakken_benches::{
 };
 
 const CALLERS: usize = 64;
+/// Turns, where the command line does not say otherwise with a number.
 const TURNS: usize = 3;
 const TURN: Duration = Duration::from_secs(2);
 
@@ -58,10 +59,12 @@ const CASES: [(&str, Option<&str>); 13] = [
 ];
 
 async fn run() -> Result<()> {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|w| !w.starts_with('-')).collect();
-    let is_wanted = |name: &str| {
-        wanted.is_empty() || name.starts_with("trivial") || wanted.iter().any(|w| name.contains(w))
-    };
+    let words = std::env::args().skip(1).filter(|word| !word.starts_with('-'));
+    let (turns, wanted): (Vec<String>, Vec<String>) =
+        words.partition(|word| word.parse::<usize>().is_ok());
+    let turns = turns.first().map_or(Ok(TURNS), |turns| turns.parse())?;
+    let is_wanted =
+        |name: &str| wanted.is_empty() || wanted.iter().any(|word| name.contains(word.as_str()));
     let program = Program::build()?;
     let dir = tempfile::Builder::new().prefix("http").tempdir_in(bench_dir()?)?;
     let program = Program::serve(&program, dir.path())?;
@@ -75,7 +78,7 @@ async fn run() -> Result<()> {
         .collect();
     let tickets = Rc::new(RefCell::new(Vec::new()));
     let quiet = stage.show().await?;
-    for turn in 0..TURNS {
+    for turn in 0..turns {
         for case in &mut cases {
             let turn = Turn {
                 number: turn,
@@ -89,13 +92,13 @@ async fn run() -> Result<()> {
             case.turns.push(figures);
         }
     }
-    print(&cases);
+    print(&cases, turns);
     Ok(())
 }
 
-fn print(cases: &[Case]) {
+fn print(cases: &[Case], turns: usize) {
     let mut table = Table::new(
-        format!("over GraphQL and HTTP, {CALLERS} callers (median of {TURNS} turns)"),
+        format!("over GraphQL and HTTP, {CALLERS} callers (median of {turns} turns)"),
         GUIDE,
         &["", "a second", "share", "p50 ms", "p99 ms", "server µs", "client µs", "bytes"],
     );
@@ -296,6 +299,7 @@ impl Turn<'_> {
     async fn polls(&self, stage: &mut Stage, name: &str) -> Result<Figures> {
         let show = self.quiet.clone();
         let request = Request::new(&stage.seller, POLL);
+        stage.settle().await?;
         let mut caller = Caller::new(0, self.program.address).await?;
         let variables = format!("\"show\":\"{}\"", show.id);
         let answer = caller.ask(&request, &variables).await?;

@@ -18,10 +18,11 @@ use tokio::{
 use tracing::{error, warn};
 
 use super::{
-    Ask, CommandError, Counters, Health, Limits, Pending, Ports, Receipt, Tenant, Work,
+    Ask, CommandError, Counters, Health, Limits, Pending, Ports, Receipt, Sight, Tenant, Work,
     batch::{Answer, Batch, Item, position_of},
     entry::{Entry, Facts},
     load::{self, Loaded},
+    shelf::Shelf,
 };
 use crate::store::{Appended, StoreError, StoreErrorKind};
 
@@ -30,6 +31,7 @@ type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 struct Loop {
     ports: Ports,
     limits: Limits,
+    shelf: Arc<Shelf>,
     counters: Arc<Counters>,
     streams: LruCache<StreamId, Entry>,
     cache_bytes: usize,
@@ -65,6 +67,7 @@ pub(super) async fn run(
     ports: Ports,
     limits: Limits,
     mut inbox: mpsc::UnboundedReceiver<Work>,
+    shelf: Arc<Shelf>,
     counters: Arc<Counters>,
     health: watch::Sender<Health>,
 ) {
@@ -72,6 +75,7 @@ pub(super) async fn run(
         sole_writer: ports.store.is_sole_writer(),
         ports,
         limits,
+        shelf,
         counters,
         streams: LruCache::unbounded(),
         cache_bytes: 0,
@@ -136,6 +140,7 @@ pub(super) async fn run(
             break;
         }
     }
+    this.shelf.clear();
     while this.saves.join_next().await.is_some() {}
     let end = if this.failed { Health::Failed } else { Health::Stopped };
     // Nobody may be listening.
@@ -225,11 +230,18 @@ impl Loop {
         }
         let answer = match &mut pending.ask {
             Ask::Recall { .. } => Answer::NothingRecalled,
-            Ask::Read { question, .. } => Answer::Seen(question(&facts.state, facts.version)),
+            Ask::Read { question, .. } => {
+                let is_durable = self.streams.peek(&stream).is_some_and(|entry| !entry.is_dirty());
+                if self.sole_writer && is_durable {
+                    self.shelf.show(stream, facts);
+                }
+                Answer::Seen(question(&facts.state, facts.version))
+            }
             Ask::Execute { command, asker, .. } => {
                 let due = facts.state.due(now);
                 if !due.is_empty() {
                     let meta = expiry_metadata(facts, &self.expiry_actor);
+                    self.shelf.take_down(stream);
                     Self::happen(&mut self.open, &self.ports, stream, facts, due, &meta, now);
                 }
                 let context = Context { now, actor: asker.actor.clone() };
@@ -238,6 +250,7 @@ impl Loop {
                     Ok(Outcome::AlreadyHappened) => Answer::AlreadyHappened,
                     Ok(Outcome::Happened(events)) => {
                         let meta = asker.metadata();
+                        self.shelf.take_down(stream);
                         Answer::Happened(Self::happen(
                             &mut self.open,
                             &self.ports,
@@ -297,7 +310,8 @@ impl Loop {
         let stream = item.pending.stream;
         let entry = self.streams.get_mut(&stream).expect("being decided");
         entry.open = self.open.place(stream).map_or(0, |at| self.open.parts[at].events.len());
-        if entry.is_dirty() {
+        let glances = matches!(item.pending.ask, Ask::Read { sight: Sight::Decided, .. });
+        if entry.is_dirty() && !glances {
             // Also when only the batch under way stands behind it: batches become durable in
             // order, and its own answer is then a moment later, never earlier.
             self.open.items.push(item);

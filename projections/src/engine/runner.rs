@@ -7,7 +7,7 @@ use hakken_domain::envelope::StoredEvent;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::{Control, MAX_BATCH, RunState, Shared, Slot, folding::Folding, folding::Poison, lock};
+use super::{Control, MAX_BATCH, RunState, Shared, Slot, folding::Folding, folding::Poison, lock, pace::Pace};
 use crate::rows::{Build, Checkpoint};
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -99,6 +99,7 @@ async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Contr
     let mut folding = Folding::new(slot.projection, *build, checkpoint);
     let mut stream = shared.feed.follow(checkpoint.position);
     set(slot, RunState::Running);
+    let mut pace = Pace::new(&slot.wanted);
     loop {
         let next = tokio::select! {
             biased;
@@ -110,6 +111,11 @@ async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Contr
             Some(Err(error)) => return End::Failed(error.to_string()),
             None => return End::Failed("the feed ended".to_owned()),
         };
+        tokio::select! {
+            biased;
+            _ = control.changed() => return End::Asked,
+            () = pace.turn(folding.checkpoint.position) => {}
+        }
         let ended = take_ready(&mut stream, &mut events);
         let _gate = slot.gate.lock().await;
         if *slot.served() != *build {
