@@ -48,6 +48,8 @@ pub(crate) struct Document {
     pub(crate) kind: OperationType,
     /// It asks about the schema alone.
     pub(crate) introspects: bool,
+    /// It asks what is free of one show, and nothing else.
+    pub(crate) polls: bool,
 }
 
 impl Document {
@@ -92,8 +94,12 @@ pub(crate) fn read(text: &str, operation: Option<&str>) -> Result<Document, Requ
     check(size.fields, MAX_FIELDS, "fields")?;
     check(size.directives, MAX_DIRECTIVES, "directives")?;
     check(roots.0, MAX_ROOT_FIELDS, "fields at its root")?;
+    let polls = kind == OperationType::Query
+        && matches!(chosen.selection_set.node.items.as_slice(), [Positioned {
+            node: Selection::Field(only), ..
+        }] if only.node.name.node == "availability");
     let operation = operation.map(ToOwned::to_owned);
-    Ok(Document { parsed, operation, kind, introspects })
+    Ok(Document { parsed, operation, kind, introspects, polls })
 }
 
 fn check(found: usize, max: usize, what: &str) -> Result<(), RequestError> {
@@ -296,6 +302,15 @@ mod tests {
         assert!(asks("query { ...F } fragment F on Query { __typename }"));
         assert!(!asks("query { ...F } fragment F on Query { __typename viewer { role } }"));
         assert!(!asks("{ ... on Query { viewer { role } } }"));
+    }
+
+    #[test]
+    fn a_poll_asks_what_is_free_and_nothing_else() {
+        let polls = |text: &str| read(text, None).unwrap().polls;
+        assert!(polls("query($s: ID!) { free: availability(show: $s) { version } }"));
+        assert!(!polls("{ availability(show: \"s\") { version } viewer { role } }"));
+        assert!(!polls("{ ...F } fragment F on Query { availability(show: \"s\") { version } }"));
+        assert!(!polls("{ viewer { role } }"));
     }
 
     #[test]

@@ -22,7 +22,9 @@ use tracing::{Span, info_span};
 use super::{
     App,
     document::{self, Document, RequestError},
-    pages, problem,
+    pages,
+    polls::PollNote,
+    problem,
     protocol::Media,
     websocket,
 };
@@ -138,7 +140,7 @@ pub(super) async fn get(
     }
     let Some(media) = Media::negotiate(accept) else { return not_acceptable() };
     match url.read() {
-        Ok(parameters) => answer(app, &Method::GET, &headers, media, parameters).await,
+        Ok(parameters) => answer(app, &Method::GET, &headers, media, parameters, None).await,
         Err(error) => refused(media, StatusCode::BAD_REQUEST, &error),
     }
 }
@@ -161,10 +163,29 @@ pub(super) async fn post(State(app): State<App>, headers: HeaderMap, body: Body)
             return problem(StatusCode::PAYLOAD_TOO_LARGE, "BAD_REQUEST", &message);
         }
     };
+    if app.polls.knows(&body)
+        && let Some(response) = polled(&app, &headers, media, &body).await
+    {
+        return response;
+    }
     match Parameters::from_json(&body) {
-        Ok(parameters) => answer(app, &Method::POST, &headers, media, parameters).await,
+        Ok(parameters) => answer(app, &Method::POST, &headers, media, parameters, Some(body)).await,
         Err(error) => refused(media, StatusCode::BAD_REQUEST, &error),
     }
+}
+
+/// The answer to a poll that was answered before and of which nothing has changed since.
+async fn polled(
+    app: &App,
+    headers: &HeaderMap,
+    media: Media,
+    body: &Bytes,
+) -> Option<HttpResponse> {
+    let caller = caller(app, headers).await.ok()??;
+    let answer = app.polls.answer(&app.api, &caller, body, media).await?;
+    record(Some(&caller));
+    app.metrics.ran("query");
+    Some((StatusCode::OK, [(header::CONTENT_TYPE, media.header())], answer).into_response())
 }
 
 /// Any other method.
@@ -217,6 +238,7 @@ async fn answer(
     headers: &HeaderMap,
     media: Media,
     parameters: Parameters,
+    body: Option<Bytes>,
 ) -> HttpResponse {
     let (document, is_known) = match document(&app, &parameters) {
         Ok(found) => found,
@@ -253,13 +275,28 @@ async fn answer(
     // What was valid once needs no second proof, but for the values of its variables.
     let is_valid = is_known && app.documents.takes(&document, &parameters.variables);
     let schema = if is_valid { &app.trusting } else { &app.schema };
-    let request = parameters.request(document.parsed.clone());
+    let note = Arc::new(PollNote::default());
+    let mut request = parameters.request(document.parsed.clone());
+    if document.polls {
+        request = request.data(note.clone());
+    }
     let mut response = schema.execute(request.data(Anybody(caller)).data(idempotency)).await;
     let executed = coded(&mut response);
     if let Some(text) = text.filter(|_| executed) {
         app.documents.keep(&text, document);
     }
-    finished(media, &response, executed)
+    let answer = match serde_json::to_vec(&Answer::of(&response, executed)) {
+        Ok(answer) => Bytes::from(answer),
+        Err(error) => {
+            let fault = Fault::Internal(error.to_string());
+            return super::fault(StatusCode::INTERNAL_SERVER_ERROR, &fault);
+        }
+    };
+    if let (Some(polled), Some(body), []) = (note.take(), body, response.errors.as_slice()) {
+        app.polls.keep(&body, media, polled, answer.clone());
+    }
+    let status = if executed { StatusCode::OK } else { media.request_error() };
+    (status, [(header::CONTENT_TYPE, media.header())], answer).into_response()
 }
 
 /// Reads and measures the document, unless it was carried out before.
@@ -353,16 +390,5 @@ pub(super) fn coded(response: &mut Response) -> bool {
 impl<'a> Answer<'a> {
     pub(super) fn of(response: &'a Response, executed: bool) -> Self {
         Self { data: executed.then_some(&response.data), errors: &response.errors }
-    }
-}
-
-fn finished(media: Media, response: &Response, executed: bool) -> HttpResponse {
-    let status = if executed { StatusCode::OK } else { media.request_error() };
-    match serde_json::to_vec(&Answer::of(response, executed)) {
-        Ok(body) => (status, [(header::CONTENT_TYPE, media.header())], body).into_response(),
-        Err(error) => {
-            let fault = Fault::Internal(error.to_string());
-            super::fault(StatusCode::INTERNAL_SERVER_ERROR, &fault)
-        }
     }
 }

@@ -6,6 +6,7 @@ mod graphql;
 mod health;
 mod known;
 mod pages;
+pub(crate) mod polls;
 mod protocol;
 mod websocket;
 
@@ -28,6 +29,7 @@ use axum::{
     routing::get,
 };
 use known::KnownDocuments;
+use polls::Polls;
 use tracing::{Instrument, debug, field::Empty, info_span, warn};
 
 use crate::{
@@ -54,6 +56,7 @@ pub(crate) struct Parts {
     /// The same, for documents that are known to be valid.
     trusting: Schema,
     documents: KnownDocuments,
+    polls: Polls,
     pub(crate) metrics: Arc<Metrics>,
     ids: RequestIds,
 }
@@ -88,6 +91,7 @@ pub fn router(api: ApiContext) -> Router {
         schema: schema(ValidationMode::Strict),
         trusting: schema(ValidationMode::Fast),
         documents: KnownDocuments::new(&schema::sdl()),
+        polls: Polls::new(),
         ids: RequestIds { seed, next: AtomicU64::new(1) },
         api,
         metrics,
@@ -132,8 +136,7 @@ async fn observed(State(app): State<App>, mut request: Request, next: Next) -> R
         .map_or_else(|| app.ids.fresh(), ToOwned::to_owned);
     let route = route_of(request.uri().path());
     let method = request.method().clone();
-    let span = 
-        info_span!("request", request_id = %id, %method, route, key = Empty, role = Empty);
+    let span = info_span!("request", request_id = %id, %method, route, key = Empty, role = Empty);
     if let Ok(value) = HeaderValue::from_str(&id) {
         request.headers_mut().insert(REQUEST_ID, value);
     }

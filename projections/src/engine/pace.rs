@@ -1,5 +1,6 @@
 //! How often a projection that keeps up writes its rows. A transaction costs the pages that it
-//! touches, however few rows it changes; so under load many small batches become one. Nobody is
+//! touches, however few rows it changes, and what is ordered, paid and issued within a moment
+//! changes the same rows again and again; so under load many small batches become one. Nobody is
 //! kept waiting: what comes after a pause is written at once, and so is whatever a query waits
 //! for.
 
@@ -9,7 +10,9 @@ use hakken_domain::envelope::Position;
 use tokio::{sync::watch, time::Instant};
 
 /// The shortest time between two transactions for which nobody waits.
-const PACE: Duration = Duration::from_millis(20);
+const PACE: Duration = Duration::from_millis(100);
+/// The same where others watch what changes.
+const WATCHED: Duration = Duration::from_millis(20);
 
 /// The position that somebody waits for, of those the one that comes last.
 pub(super) struct Wanted(watch::Sender<Position>);
@@ -31,20 +34,22 @@ impl Wanted {
 
 /// Spaces the transactions of one projection.
 pub(super) struct Pace {
+    distance: Duration,
     wanted: watch::Receiver<Position>,
     last: Option<Instant>,
 }
 
 impl Pace {
-    pub(super) fn new(wanted: &Wanted) -> Self {
-        Self { wanted: wanted.0.subscribe(), last: None }
+    pub(super) fn new(wanted: &Wanted, is_watched: bool) -> Self {
+        let distance = if is_watched { WATCHED } else { PACE };
+        Self { distance, wanted: wanted.0.subscribe(), last: None }
     }
 
     /// Waits until it is time for the next transaction; `reached` is how far the last one came.
     pub(super) async fn turn(&mut self, reached: Position) {
         if let Some(last) = self.last {
             tokio::select! {
-                () = tokio::time::sleep_until(last + PACE) => {}
+                () = tokio::time::sleep_until(last + self.distance) => {}
                 // An error means that nobody is left who could wait for anything.
                 _ = self.wanted.wait_for(|wanted| *wanted > reached) => {}
             }
@@ -60,7 +65,7 @@ mod tests {
     #[tokio::test]
     async fn transactions_are_spaced_unless_somebody_waits() {
         let wanted = Wanted::new();
-        let mut pace = Pace::new(&wanted);
+        let mut pace = Pace::new(&wanted, false);
         let begun = Instant::now();
         pace.turn(Position(0)).await;
         assert!(begun.elapsed() < PACE, "the first one is at once");

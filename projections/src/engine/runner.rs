@@ -7,7 +7,9 @@ use hakken_domain::envelope::StoredEvent;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::{Control, MAX_BATCH, RunState, Shared, Slot, folding::Folding, folding::Poison, lock, pace::Pace};
+use super::{
+    Control, MAX_BATCH, RunState, Shared, Slot, folding::Folding, folding::Poison, lock, pace::Pace,
+};
 use crate::rows::{Build, Checkpoint};
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -99,7 +101,7 @@ async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Contr
     let mut folding = Folding::new(slot.projection, *build, checkpoint);
     let mut stream = shared.feed.follow(checkpoint.position);
     set(slot, RunState::Running);
-    let mut pace = Pace::new(&slot.wanted);
+    let mut pace = Pace::new(&slot.wanted, slot.observer.is_some());
     loop {
         let next = tokio::select! {
             biased;

@@ -423,9 +423,13 @@ async fn a_bug_that_ends_the_loop_is_told() {
 /// A process that writes alone, whose appends take long, and a show in it.
 async fn slow_and_alone() -> (World, ShowId) {
     let memory = Setup::default().memory;
-    let store = FaultyStore::new(memory.clone(), |number| {
-        if number < 5 { Fault::None } else { Fault::Slow(100) }
-    });
+    let store =
+        FaultyStore::new(
+            memory.clone(),
+            |number| {
+                if number < 5 { Fault::None } else { Fault::Slow(100) }
+            },
+        );
     let store = Arc::new(store.claiming_sole_writer());
     let world = World::with(Setup { store: Some(store), memory, ..Setup::default() });
     let show = world.show("concert", hall(2, 10, 0), &[]).await;
