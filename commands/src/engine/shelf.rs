@@ -13,6 +13,7 @@ use std::{
 use hakken_domain::{
     State,
     envelope::{StreamId, StreamKind, Version},
+    guard::Guard,
     names::OrganizerId,
 };
 use lru::LruCache;
@@ -58,7 +59,7 @@ impl Shelf {
         }
         let shown = self.streams().get(&stream).cloned()?;
         if let (Tenant::Of(asking), Some(owner)) = (tenant, shown.owner)
-            && asking != owner
+            && Guard::NotYours.sees(asking != owner)
         {
             return Some(Err(CommandError::NotYours));
         }

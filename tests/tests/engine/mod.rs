@@ -459,6 +459,7 @@ async fn what_lies_ready_to_be_seen_is_never_older_than_an_answer() {
         version().await
     });
     withdrawn.unwrap();
+    assert_eq!(version().await, Ok(before + 1));
     assert_eq!(seen, Ok(before + 1), "whoever asks meanwhile waits for what is durable");
     assert_eq!(at_once(version()), Some(Ok(before + 1)), "it lies ready again");
     engine.stop().await;
