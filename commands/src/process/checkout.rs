@@ -134,20 +134,21 @@ impl Checkout {
         let order = self.order(steps).await?;
         match order.status {
             OrderStatus::Paid => {
-                if self.confirm_holds(steps, &order).await? {
-                    // Nothing can come between any more, so neither waits for the other.
-                    let confirmed = self.confirm_order(steps, &order);
-                    tokio::try_join!(confirmed, self.make_tickets(steps, &order))?;
+                if !self.confirm(steps, &order).await? {
+                    return Ok(());
                 }
-                Ok(())
             }
-            OrderStatus::Confirmed => self.make_tickets(steps, &order).await,
-            OrderStatus::Pending | OrderStatus::Unfulfilled | OrderStatus::Cancelled => Ok(()),
+            OrderStatus::Confirmed => {}
+            OrderStatus::Pending | OrderStatus::Unfulfilled | OrderStatus::Cancelled => {
+                return Ok(());
+            }
         }
+        self.make_tickets(steps, &order).await
     }
 
     /// Sells every place to the order; false if one was gone and the order has failed.
-    async fn confirm_holds(&self, steps: &Steps<'_>, order: &OrderView) -> Result<bool, Retry> {
+    async fn confirm(&self, steps: &Steps<'_>, order: &OrderView) -> Result<bool, Retry> {
+        let stream = StreamId::from(order.id);
         for group in by_hold(&order.items) {
             let command = inventory::Command::ConfirmHold {
                 hold: group.hold,
@@ -159,16 +160,15 @@ impl Checkout {
             let confirmed = steps.send(&step, StreamId::inventory(group.show), command).await?;
             if Guard::PlaceGone.sees(confirmed.is_err()) {
                 let failed = order::Command::FailOrder { hold: group.hold };
-                expect_done("fail", steps.send("fail", order.id.into(), failed).await?)?;
+                expect_done("fail", steps.send("fail", stream, failed).await?)?;
                 return Ok(false);
             }
         }
+        expect_done(
+            "confirmed",
+            steps.send("confirmed", stream, order::Command::ConfirmOrder).await?,
+        )?;
         Ok(true)
-    }
-
-    async fn confirm_order(&self, steps: &Steps<'_>, order: &OrderView) -> Result<(), Retry> {
-        let confirm = order::Command::ConfirmOrder;
-        expect_done("confirmed", steps.send("confirmed", order.id.into(), confirm).await?)
     }
 
     async fn make_tickets(&self, steps: &Steps<'_>, order: &OrderView) -> Result<(), Retry> {
