@@ -2,6 +2,7 @@
 
 pub mod halls;
 pub mod history;
+pub mod http;
 pub mod memory;
 pub mod rawlog;
 pub mod report;

@@ -21,6 +21,7 @@ mod ahead;
 mod bulk;
 mod compare;
 mod folding;
+mod pace;
 mod progress;
 mod rebuild;
 mod runner;
@@ -96,6 +97,7 @@ pub(crate) struct Slot {
     checkpoint: watch::Sender<Checkpoint>,
     state: Mutex<RunState>,
     control: watch::Sender<Control>,
+    wanted: pace::Wanted,
     build: Mutex<rebuild::Slot>,
 }
 
@@ -223,6 +225,7 @@ impl Engine {
                 checkpoint: watch::Sender::new(prepared.checkpoint),
                 state: Mutex::new(RunState::Running),
                 control: watch::Sender::new(Control::default()),
+                wanted: pace::Wanted::new(),
                 build: Mutex::new(rebuild::Slot::default()),
             });
             if prepared.unfinished {
@@ -278,6 +281,7 @@ impl Engine {
     ) -> Result<(), WaitError> {
         let slot = self.slot(name)?;
         let mut checkpoint = slot.checkpoint.subscribe();
+        slot.wanted.want(position);
         let there = checkpoint.wait_for(|checkpoint| checkpoint.position >= position);
         match tokio::time::timeout(timeout, there).await {
             Ok(Ok(_)) => Ok(()),

@@ -108,6 +108,9 @@ impl SqliteRows {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(std::time::Duration::from_secs(10))
             .statement_cache_capacity(256)
+            // A statement of many rows keeps what it changes until it has succeeded: that needs no
+            // file.
+            .pragma("temp_store", "MEMORY")
             .pragma("wal_autocheckpoint", "4000")
             .pragma("journal_size_limit", "67108864");
         let pool = |connections: u32| {

@@ -8,7 +8,10 @@ use async_graphql::{
     Name, Positioned,
     parser::{
         parse_query,
-        types::{ExecutableDocument, FragmentDefinition, OperationType, Selection, SelectionSet},
+        types::{
+            ExecutableDocument, FragmentDefinition, OperationDefinition, OperationType, Selection,
+            VariableDefinition,
+        },
     },
 };
 use hakken_domain::text::shortened_within;
@@ -44,12 +47,22 @@ fn error(code: &'static str, message: impl Into<String>) -> RequestError {
 #[derive(Debug)]
 pub(crate) struct Document {
     pub(crate) parsed: ExecutableDocument,
+    /// The operation's name, as it was asked for.
+    pub(crate) operation: Option<String>,
     pub(crate) kind: OperationType,
     /// It asks about the schema alone.
     pub(crate) introspects: bool,
+    /// It asks what is free of one show, and nothing else.
+    pub(crate) polls: bool,
 }
 
 impl Document {
+    /// The variables of the operation.
+    pub(crate) fn variables(&self) -> &[Positioned<VariableDefinition>] {
+        let chosen = choose(&self.parsed, self.operation.as_deref());
+        chosen.map_or(&[], |operation| &operation.variable_definitions)
+    }
+
     /// The kind, as metrics and spans name it.
     pub(crate) fn kind_name(&self) -> &'static str {
         match self.kind {
@@ -79,14 +92,19 @@ pub(crate) fn read(text: &str, operation: Option<&str>) -> Result<Document, Requ
     })?;
     let chosen = choose(&parsed, operation)?;
     let mut ruler = Ruler { fragments: &parsed.fragments, known: HashMap::new() };
-    let size = ruler.set(&chosen.0.node.items, 0)?;
-    let roots = ruler.roots(&chosen.0.node.items, 0)?;
-    let (kind, introspects) = (chosen.1, roots.1);
+    let size = ruler.set(&chosen.selection_set.node.items, 0)?;
+    let roots = ruler.roots(&chosen.selection_set.node.items, 0)?;
+    let (kind, introspects) = (chosen.ty, roots.1);
     check(size.depth, MAX_DEPTH, "fields inside each other")?;
     check(size.fields, MAX_FIELDS, "fields")?;
     check(size.directives, MAX_DIRECTIVES, "directives")?;
     check(roots.0, MAX_ROOT_FIELDS, "fields at its root")?;
-    Ok(Document { parsed, kind, introspects })
+    let polls = kind == OperationType::Query
+        && matches!(chosen.selection_set.node.items.as_slice(), [Positioned {
+            node: Selection::Field(only), ..
+        }] if only.node.name.node == "availability");
+    let operation = operation.map(ToOwned::to_owned);
+    Ok(Document { parsed, operation, kind, introspects, polls })
 }
 
 /// The parser shows the line and points at the column: of a long line only what stands before it,
@@ -156,7 +174,7 @@ fn behind_string(text: &[u8]) -> &[u8] {
 fn choose<'a>(
     parsed: &'a ExecutableDocument,
     wanted: Option<&str>,
-) -> Result<(&'a Positioned<SelectionSet>, OperationType), RequestError> {
+) -> Result<&'a OperationDefinition, RequestError> {
     let failure = |message: String| error("OPERATION_RESOLUTION_FAILURE", message);
     let mut operations = parsed.operations.iter();
     let chosen = match wanted {
@@ -172,7 +190,7 @@ fn choose<'a>(
             }
         },
     };
-    Ok((&chosen.1.node.selection_set, chosen.1.node.ty))
+    Ok(&chosen.1.node)
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -299,6 +317,15 @@ mod tests {
         assert!(asks("query { ...F } fragment F on Query { __typename }"));
         assert!(!asks("query { ...F } fragment F on Query { __typename viewer { role } }"));
         assert!(!asks("{ ... on Query { viewer { role } } }"));
+    }
+
+    #[test]
+    fn a_poll_asks_what_is_free_and_nothing_else() {
+        let polls = |text: &str| read(text, None).unwrap().polls;
+        assert!(polls("query($s: ID!) { free: availability(show: $s) { version } }"));
+        assert!(!polls("{ availability(show: \"s\") { version } viewer { role } }"));
+        assert!(!polls("{ ...F } fragment F on Query { availability(show: \"s\") { version } }"));
+        assert!(!polls("{ viewer { role } }"));
     }
 
     #[test]

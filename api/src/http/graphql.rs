@@ -1,7 +1,12 @@
 //! GraphQL over HTTP, after the specification's second stage: only JSON bodies, queries alone over
 //! GET, one operation a request, and errors always as JSON with `extensions.code`.
 
-use async_graphql::{Request, Response, Value, Variables, parser::types::OperationType};
+use std::sync::Arc;
+
+use async_graphql::{
+    Request, Response, Value, Variables,
+    parser::types::{ExecutableDocument, OperationType},
+};
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{
@@ -12,13 +17,15 @@ use axum::{
     response::{IntoResponse, Response as HttpResponse},
 };
 use hakken_domain::text::shortened_within;
-use serde::{Deserialize, Serialize};
-use tracing::{Instrument, Span, info_span};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tracing::{Span, info_span};
 
 use super::{
     App,
     document::{self, Document, RequestError},
-    pages, problem,
+    pages,
+    polls::PollNote,
+    problem,
     protocol::Media,
     websocket,
 };
@@ -37,7 +44,8 @@ pub(crate) struct Parameters {
     pub(crate) query: Option<String>,
     #[serde(rename = "operationName")]
     pub(crate) operation: Option<String>,
-    pub(crate) variables: Option<serde_json::Map<String, serde_json::Value>>,
+    #[serde(default)]
+    pub(crate) variables: Variables,
     /// Nothing is asked of them yet; they must be an object all the same.
     #[serde(rename = "extensions")]
     pub(crate) _extensions: Option<serde_json::Map<String, serde_json::Value>>,
@@ -57,20 +65,21 @@ impl Parameters {
 
     /// Reads and measures the document.
     pub(crate) fn document(&self) -> Result<Document, RequestError> {
+        document::read(self.text()?, self.operation.as_deref())
+    }
+
+    fn text(&self) -> Result<&str, RequestError> {
         let text = self.query.as_deref().filter(|text| !text.trim().is_empty());
-        let text = text.ok_or_else(|| RequestError {
+        text.ok_or_else(|| RequestError {
             code: "BAD_REQUEST",
             message: "`query` is missing: the document to execute.".to_owned(),
-        })?;
-        document::read(text, self.operation.as_deref())
+        })
     }
 
     /// For the schema.
-    pub(crate) fn request(self, document: Document) -> Request {
-        let variables = serde_json::Value::Object(self.variables.unwrap_or_default());
-        let mut request =
-            Request::new(self.query.unwrap_or_default()).variables(Variables::from_json(variables));
-        request.set_parsed_query(document.parsed);
+    pub(crate) fn request(self, document: ExecutableDocument) -> Request {
+        let mut request = Request::new(self.query.unwrap_or_default()).variables(self.variables);
+        request.set_parsed_query(document);
         match self.operation {
             Some(operation) => request.operation_name(operation),
             None => request,
@@ -89,19 +98,26 @@ pub(super) struct UrlParameters {
 
 impl UrlParameters {
     fn read(self) -> Result<Parameters, RequestError> {
-        let object = |name: &str, text: Option<String>| match text.as_deref() {
-            None | Some("") => Ok(None),
-            Some(text) => serde_json::from_str(text).map_err(|error| RequestError {
-                code: "BAD_REQUEST",
-                message: format!("`{name}` is no JSON object: {error}."),
-            }),
-        };
         Ok(Parameters {
             query: self.query,
             operation: self.operation.filter(|name| !name.is_empty()),
             variables: object("variables", self.variables)?,
             _extensions: object("extensions", self.extensions)?,
         })
+    }
+}
+
+/// Reads JSON that stands in a URL.
+fn object<T: Default + DeserializeOwned>(
+    name: &str,
+    text: Option<String>,
+) -> Result<T, RequestError> {
+    match text.as_deref() {
+        None | Some("") => Ok(T::default()),
+        Some(text) => serde_json::from_str(text).map_err(|error| RequestError {
+            code: "BAD_REQUEST",
+            message: format!("`{name}` is no JSON object: {error}."),
+        }),
     }
 }
 
@@ -125,7 +141,7 @@ pub(super) async fn get(
     }
     let Some(media) = Media::negotiate(accept) else { return not_acceptable() };
     match url.read() {
-        Ok(parameters) => answer(app, &Method::GET, &headers, media, parameters).await,
+        Ok(parameters) => answer(app, &Method::GET, &headers, media, parameters, None).await,
         Err(error) => refused(media, StatusCode::BAD_REQUEST, &error),
     }
 }
@@ -148,10 +164,29 @@ pub(super) async fn post(State(app): State<App>, headers: HeaderMap, body: Body)
             return problem(StatusCode::PAYLOAD_TOO_LARGE, "BAD_REQUEST", &message);
         }
     };
+    if app.polls.knows(&body)
+        && let Some(response) = polled(&app, &headers, media, &body).await
+    {
+        return response;
+    }
     match Parameters::from_json(&body) {
-        Ok(parameters) => answer(app, &Method::POST, &headers, media, parameters).await,
+        Ok(parameters) => answer(app, &Method::POST, &headers, media, parameters, Some(body)).await,
         Err(error) => refused(media, StatusCode::BAD_REQUEST, &error),
     }
+}
+
+/// The answer to a poll that was answered before and of which nothing has changed since.
+async fn polled(
+    app: &App,
+    headers: &HeaderMap,
+    media: Media,
+    body: &Bytes,
+) -> Option<HttpResponse> {
+    let caller = caller(app, headers).await.ok()??;
+    let answer = app.polls.answer(&app.api, &caller, body, media).await?;
+    record(Some(&caller));
+    app.metrics.ran("query");
+    Some((StatusCode::OK, [(header::CONTENT_TYPE, media.header())], answer).into_response())
 }
 
 /// Any other method.
@@ -204,9 +239,10 @@ async fn answer(
     headers: &HeaderMap,
     media: Media,
     parameters: Parameters,
+    body: Option<Bytes>,
 ) -> HttpResponse {
-    let document = match parameters.document() {
-        Ok(document) => document,
+    let (document, is_known) = match document(&app, &parameters) {
+        Ok(found) => found,
         Err(error) if error.code == "BAD_REQUEST" => {
             return refused(media, StatusCode::BAD_REQUEST, &error);
         }
@@ -234,14 +270,54 @@ async fn answer(
     }
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
     let idempotency = IdempotencyHeader(key.map(unquoted));
-    let span = span_of(document.kind_name(), caller.as_ref());
+    record(caller.as_ref());
     app.metrics.ran(document.kind_name());
-    let request = parameters.request(document).data(Anybody(caller)).data(idempotency);
-    let response = app.schema.execute(request).instrument(span).await;
-    finished(media, response)
+    let text = if is_known { None } else { parameters.query.clone() };
+    // What was valid once needs no second proof, but for the values of its variables.
+    let is_valid = is_known && app.documents.takes(&document, &parameters.variables);
+    let schema = if is_valid { &app.trusting } else { &app.schema };
+    let note = Arc::new(PollNote::default());
+    let mut request = parameters.request(document.parsed.clone());
+    if document.polls {
+        request = request.data(note.clone());
+    }
+    let mut response = schema.execute(request.data(Anybody(caller)).data(idempotency)).await;
+    let executed = coded(&mut response);
+    if let Some(text) = text.filter(|_| executed) {
+        app.documents.keep(&text, document);
+    }
+    let answer = match serde_json::to_vec(&Answer::of(&response, executed)) {
+        Ok(answer) => Bytes::from(answer),
+        Err(error) => {
+            let fault = Fault::Internal(error.to_string());
+            return super::fault(StatusCode::INTERNAL_SERVER_ERROR, &fault);
+        }
+    };
+    if let (Some(polled), Some(body), []) = (note.take(), body, response.errors.as_slice()) {
+        app.polls.keep(&body, media, polled, answer.clone());
+    }
+    let status = if executed { StatusCode::OK } else { media.request_error() };
+    (status, [(header::CONTENT_TYPE, media.header())], answer).into_response()
 }
 
-/// The span of an operation: named by its kind, never by a name that a client chose.
+/// Reads and measures the document, unless it was carried out before.
+fn document(app: &App, parameters: &Parameters) -> Result<(Arc<Document>, bool), RequestError> {
+    let (text, operation) = (parameters.text()?, parameters.operation.as_deref());
+    match app.documents.find(text, operation) {
+        Some(known) => Ok((known, true)),
+        None => Ok((Arc::new(document::read(text, operation)?), false)),
+    }
+}
+
+/// Says in the request's span who asks.
+fn record(caller: Option<&Caller>) {
+    let Some(caller) = caller else { return };
+    let span = Span::current();
+    span.record("key", tracing::field::display(caller.key));
+    span.record("role", crate::faults::role_name(caller.role));
+}
+
+/// The span of an operation over WebSocket: named by its kind, never by a name that a client chose.
 pub(super) fn span_of(kind: &'static str, caller: Option<&Caller>) -> Span {
     let key = caller.map(|caller| caller.key.to_string());
     let role = caller.map(|caller| crate::faults::role_name(caller.role));
@@ -317,17 +393,5 @@ pub(super) fn coded(response: &mut Response) -> bool {
 impl<'a> Answer<'a> {
     pub(super) fn of(response: &'a Response, executed: bool) -> Self {
         Self { data: executed.then_some(&response.data), errors: &response.errors }
-    }
-}
-
-fn finished(media: Media, mut response: Response) -> HttpResponse {
-    let executed = coded(&mut response);
-    let status = if executed { StatusCode::OK } else { media.request_error() };
-    match serde_json::to_vec(&Answer::of(&response, executed)) {
-        Ok(body) => (status, [(header::CONTENT_TYPE, media.header())], body).into_response(),
-        Err(error) => {
-            let fault = Fault::Internal(error.to_string());
-            super::fault(StatusCode::INTERNAL_SERVER_ERROR, &fault)
-        }
     }
 }

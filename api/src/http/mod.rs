@@ -4,18 +4,22 @@
 mod document;
 mod graphql;
 mod health;
+mod known;
 mod pages;
+pub(crate) mod polls;
 mod protocol;
 mod websocket;
 
 use std::{
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
+use async_graphql::ValidationMode;
 use axum::{
     Router,
     extract::{Request, State},
@@ -25,7 +29,9 @@ use axum::{
     routing::get,
 };
 use hakken_domain::text::shortened_within;
-use tracing::{Instrument, info, info_span};
+use known::KnownDocuments;
+use polls::Polls;
+use tracing::{Instrument, debug, field::Empty, info_span, warn};
 
 use crate::{
     faults::Fault,
@@ -37,14 +43,31 @@ use crate::{
 /// The path of the endpoint, for HTTP and WebSocket alike.
 pub(crate) const ENDPOINT: &str = "/graphql";
 const REQUEST_ID: &str = "x-request-id";
+/// Whoever waits longer than the checkout of an order may take is worth a line in the log.
+const LONG: Duration = Duration::from_secs(10);
 
 /// What every handler has at hand. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct App {
+pub(crate) struct App(Arc<Parts>);
+
+/// The parts of it.
+pub(crate) struct Parts {
     pub(crate) api: ApiContext,
     pub(crate) schema: Schema,
+    /// The same, for documents that are known to be valid.
+    trusting: Schema,
+    documents: KnownDocuments,
+    polls: Polls,
     pub(crate) metrics: Arc<Metrics>,
-    ids: Arc<RequestIds>,
+    ids: RequestIds,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 /// Numbers requests: the seed tells processes apart.
@@ -64,12 +87,16 @@ impl RequestIds {
 pub fn router(api: ApiContext) -> Router {
     let metrics = Arc::new(Metrics::default());
     let seed = api.write.engine().seed();
-    let app = App {
-        schema: schema::schema(api.clone(), metrics.clone()),
-        ids: Arc::new(RequestIds { seed, next: AtomicU64::new(1) }),
+    let schema = |mode| schema::schema(api.clone(), metrics.clone(), mode);
+    let app = App(Arc::new(Parts {
+        schema: schema(ValidationMode::Strict),
+        trusting: schema(ValidationMode::Fast),
+        documents: KnownDocuments::new(&schema::sdl()),
+        polls: Polls::new(),
+        ids: RequestIds { seed, next: AtomicU64::new(1) },
         api,
         metrics,
-    };
+    }));
     let endpoint = get(graphql::get).post(graphql::post).fallback(graphql::not_allowed);
     Router::new()
         .route(ENDPOINT, endpoint)
@@ -100,7 +127,8 @@ fn route_of(path: &str) -> &'static str {
     }
 }
 
-/// Gives the request an id and a span, counts it, and writes one line about it.
+/// Gives the request an id and a span, counts it, and writes a line about one that failed or took
+/// long; about every one, if the log is to say so much.
 async fn observed(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let id = request
         .headers()
@@ -110,7 +138,7 @@ async fn observed(State(app): State<App>, mut request: Request, next: Next) -> R
         .map_or_else(|| app.ids.fresh(), ToOwned::to_owned);
     let route = route_of(request.uri().path());
     let method = request.method().clone();
-    let span = info_span!("request", request_id = %id, %method, route);
+    let span = info_span!("request", request_id = %id, %method, route, key = Empty, role = Empty);
     if let Ok(value) = HeaderValue::from_str(&id) {
         request.headers_mut().insert(REQUEST_ID, value);
     }
@@ -120,7 +148,12 @@ async fn observed(State(app): State<App>, mut request: Request, next: Next) -> R
         let took = begun.elapsed();
         let status = response.status().as_u16();
         app.metrics.answered(route, status, took);
-        info!(status, micros = took.as_micros() as u64, "answered");
+        let micros = took.as_micros() as u64;
+        if status >= 500 || took > LONG {
+            warn!(status, micros, "answered");
+        } else {
+            debug!(status, micros, "answered");
+        }
         let headers = response.headers_mut();
         if let Ok(value) = HeaderValue::from_str(&id) {
             headers.insert(REQUEST_ID, value);

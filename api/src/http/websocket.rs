@@ -283,7 +283,7 @@ impl Connection {
         self.app.metrics.ran(kind);
         let span = span_of(kind, self.caller.as_ref());
         let request = parameters
-            .request(document)
+            .request(document.parsed)
             .data(Anybody(self.caller.clone()))
             .data(IdempotencyHeader::default());
         let schema = self.app.schema.clone();

@@ -25,11 +25,11 @@ use crate::{metrics::Metrics, ports::ApiContext};
 pub(crate) type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 
 /// The schema over the parts of the API.
-pub(crate) fn schema(api: ApiContext, metrics: Arc<Metrics>) -> Schema {
+pub(crate) fn schema(api: ApiContext, metrics: Arc<Metrics>, mode: ValidationMode) -> Schema {
     async_graphql::Schema::build(Query::default(), Mutation::default(), Subscription)
         .data(api)
         .data(metrics)
-        .validation_mode(ValidationMode::Strict)
+        .validation_mode(mode)
         .finish()
 }
 

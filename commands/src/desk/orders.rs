@@ -65,6 +65,15 @@ pub enum Settled {
     UnderWay,
 }
 
+/// How the desk looks at a hold.
+#[derive(Debug, Clone, Copy)]
+enum Sight {
+    /// Without waiting for what others ask of the show.
+    Passing,
+    /// Only at what is durable.
+    Durable,
+}
+
 /// What the desk must know of a hold and its show.
 struct Held {
     places: Places,
@@ -82,7 +91,13 @@ impl Desk {
         order: OrderId,
         wanted: PlaceOrder,
     ) -> Result<Receipt, DeskError> {
-        match self.build_order(&asker, &wanted).await {
+        // What is seen in passing is enough to ask for an order, which is durable after it. What
+        // the desk refuses by it must be durable.
+        let mut built = self.build_order(&asker, &wanted, Sight::Passing).await;
+        if let Err(DeskError::Refused(_)) = built {
+            built = self.build_order(&asker, &wanted, Sight::Durable).await;
+        }
+        match built {
             Ok((currency, items)) => {
                 let command = order::Command::PlaceOrder { buyer: wanted.buyer, currency, items };
                 Ok(self.create(asker, order, command).await?)
@@ -159,6 +174,7 @@ impl Desk {
         &self,
         asker: &Asker,
         wanted: &PlaceOrder,
+        sight: Sight,
     ) -> Result<(Currency, Vec<Item>), DeskError> {
         let mut items: Vec<Item> = Vec::new();
         let mut order_currency = None;
@@ -166,7 +182,7 @@ impl Desk {
             if wanted.lines[..at].iter().any(|other| other.hold == line.hold) {
                 return Err(DeskRejection::HoldRepeated(line.hold).into());
             }
-            let held = self.held(asker, line, &wanted.buyer).await?;
+            let held = self.held(asker, line, &wanted.buyer, sight).await?;
             if *order_currency.get_or_insert(held.currency) != held.currency {
                 return Err(DeskRejection::CurrencyDiffers(line.show).into());
             }
@@ -179,7 +195,13 @@ impl Desk {
         Ok((order_currency.unwrap_or(Currency::JPY), items))
     }
 
-    async fn held(&self, asker: &Asker, line: &Line, buyer: &BuyerRef) -> Result<Held, DeskError> {
+    async fn held(
+        &self,
+        asker: &Asker,
+        line: &Line,
+        buyer: &BuyerRef,
+        sight: Sight,
+    ) -> Result<Held, DeskError> {
         let tenant = Tenant::Of(asker.organizer);
         let (show, hold) = (line.show, line.hold);
         let known = self.engine.read(tenant, StreamId::show(show), |state, _| {
@@ -196,21 +218,22 @@ impl Desk {
         }
         let now = self.engine.clock().now();
         let buyer = buyer.clone();
-        let (places, seat_categories, pool_categories) = self
-            .engine
-            .read(tenant, StreamId::inventory(show), move |state, _| {
-                let State::Inventory(inventory) = state else { unreachable!("its stream") };
-                let places = live_places(hold, inventory.hold(hold), &buyer, now)?;
-                let seats = places.seats.iter();
-                let seats = seats.filter_map(|seat| inventory.seat_category(seat).cloned());
-                let pools = places.pools.iter();
-                let pools = pools.filter_map(|p| inventory.pool_category(&p.pool).cloned());
-                let (seats, pools): (Vec<Category>, Vec<Category>) =
-                    (seats.collect(), pools.collect());
-                Ok((places, seats, pools))
-            })
-            .await?
-            .map_err(DeskError::Refused)?;
+        let question = move |state: &State, _| {
+            let State::Inventory(inventory) = state else { unreachable!("its stream") };
+            let places = live_places(hold, inventory.hold(hold), &buyer, now)?;
+            let seats = places.seats.iter();
+            let seats = seats.filter_map(|seat| inventory.seat_category(seat).cloned());
+            let pools = places.pools.iter();
+            let pools = pools.filter_map(|p| inventory.pool_category(&p.pool).cloned());
+            let (seats, pools): (Vec<Category>, Vec<Category>) = (seats.collect(), pools.collect());
+            Ok((places, seats, pools))
+        };
+        let inventory = StreamId::inventory(show);
+        let seen = match sight {
+            Sight::Passing => self.engine.glance(tenant, inventory, question).await?,
+            Sight::Durable => self.engine.read(tenant, inventory, question).await?,
+        };
+        let (places, seat_categories, pool_categories) = seen.map_err(DeskError::Refused)?;
         Ok(Held { places, currency, show: offers, seat_categories, pool_categories })
     }
 }

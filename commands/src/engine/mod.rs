@@ -7,6 +7,7 @@ mod batch;
 mod entry;
 mod load;
 mod run;
+mod shelf;
 
 use std::{
     any::Any,
@@ -28,6 +29,7 @@ use crate::{
     store::{EventStore, SideStore},
 };
 use entry::KeyHash;
+use shelf::Shelf;
 
 /// Who asks, for whom, and how a repetition is recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,6 +187,7 @@ pub struct Engine {
 
 struct Inner {
     inbox: mpsc::UnboundedSender<Work>,
+    shelf: Arc<Shelf>,
     counters: Arc<Counters>,
     health: watch::Receiver<Health>,
     waiting: usize,
@@ -224,6 +227,7 @@ enum Ask {
     Read {
         tenant: Tenant,
         question: Question,
+        sight: Sight,
         reply: oneshot::Sender<Result<Box<dyn Any + Send>, CommandError>>,
     },
 }
@@ -235,6 +239,15 @@ pub enum Tenant {
     Any,
     /// Those of this organizer, or the engine's own.
     Of(Option<OrganizerId>),
+}
+
+/// What a question may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// What is durable when the answer comes.
+    Durable,
+    /// Also what is decided and not durable yet.
+    Decided,
 }
 
 type Question = Box<dyn FnMut(&State, Version) -> Box<dyn Any + Send> + Send>;
@@ -269,7 +282,9 @@ impl Engine {
         let counters = Arc::new(Counters::default());
         let waiting = limits.waiting;
         let (clock, ids) = (ports.clock.clone(), ports.ids.clone());
-        let run = run::run(ports, limits, work, counters.clone(), health_out.clone());
+        let shelf = Arc::new(Shelf::new());
+        let run =
+            run::run(ports, limits, work, shelf.clone(), counters.clone(), health_out.clone());
         let run = tokio::spawn(run);
         tokio::spawn(async move {
             // It never ends by a panic but for a bug: then, too, this process must not go on.
@@ -277,7 +292,7 @@ impl Engine {
                 health_out.send_replace(Health::Failed);
             }
         });
-        Self { inner: Arc::new(Inner { inbox, counters, health, waiting, clock, ids }) }
+        Self { inner: Arc::new(Inner { inbox, shelf, counters, health, waiting, clock, ids }) }
     }
 
     /// Decides a command and answers when what it brought about is durable.
@@ -310,12 +325,40 @@ impl Engine {
         &self,
         tenant: Tenant,
         stream: impl Into<StreamId>,
+        question: impl FnMut(&State, Version) -> R + Send + 'static,
+    ) -> Result<R, CommandError> {
+        self.see(tenant, stream.into(), Sight::Durable, question).await
+    }
+
+    /// The same, without waiting until what is seen is durable: only for deciding what to ask
+    /// next. Whatever is asked after it becomes durable after what was seen, and nobody may be
+    /// told of it before.
+    pub async fn glance<R: Send + 'static>(
+        &self,
+        tenant: Tenant,
+        stream: impl Into<StreamId>,
+        question: impl FnMut(&State, Version) -> R + Send + 'static,
+    ) -> Result<R, CommandError> {
+        self.see(tenant, stream.into(), Sight::Decided, question).await
+    }
+
+    async fn see<R: Send + 'static>(
+        &self,
+        tenant: Tenant,
+        stream: StreamId,
+        sight: Sight,
         mut question: impl FnMut(&State, Version) -> R + Send + 'static,
     ) -> Result<R, CommandError> {
-        let question: Question = Box::new(move |state, version| Box::new(question(state, version)));
-        let (reply, answer) = oneshot::channel();
-        self.send(stream.into(), false, None, Ask::Read { tenant, question, reply })?;
-        let answer = answer.await.unwrap_or(Err(CommandError::Unavailable))?;
+        let mut question: Question =
+            Box::new(move |state, version| Box::new(question(state, version)));
+        let answer = match self.inner.shelf.look(tenant, stream, &mut question) {
+            Some(answer) => answer?,
+            None => {
+                let (reply, answer) = oneshot::channel();
+                self.send(stream, false, None, Ask::Read { tenant, question, sight, reply })?;
+                answer.await.unwrap_or(Err(CommandError::Unavailable))?
+            }
+        };
         Ok(*answer.downcast().expect("the question gives an R"))
     }
 

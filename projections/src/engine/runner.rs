@@ -12,6 +12,7 @@ use super::{
     bulk::{Bulk, Step},
     folding::{Fault, Folding, Poison},
     lock,
+    pace::Pace,
 };
 use crate::rows::{Build, BuildId, Checkpoint};
 
@@ -114,6 +115,7 @@ async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Contr
     let checkpoint = folding.checkpoint;
     let mut stream = shared.feed.follow(checkpoint.position);
     set(slot, RunState::Running);
+    let mut pace = Pace::new(&slot.wanted, slot.observer.is_some());
     loop {
         let next = tokio::select! {
             biased;
@@ -125,6 +127,11 @@ async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Contr
             Some(Err(error)) => return End::Failed(error.to_string()),
             None => return End::Failed("the feed ended".to_owned()),
         };
+        tokio::select! {
+            biased;
+            _ = control.changed() => return End::Asked,
+            () = pace.turn(folding.checkpoint.position) => {}
+        }
         let ended = take_ready(&mut stream, &mut events);
         let _gate = slot.gate.lock().await;
         if *slot.served() != *build {

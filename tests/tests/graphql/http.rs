@@ -6,7 +6,7 @@ use axum::{
 };
 use serde_json::json;
 
-use super::stage::{Actor, Answered, Stage};
+use super::stage::{Actor, Answered, Stage, code};
 
 const MODERN: &str = "application/graphql-response+json";
 
@@ -196,4 +196,34 @@ async fn the_picture_of_a_show_is_for_those_who_may_see_it() {
     assert_eq!(picture.body, b"<svg><!-- 20 free --></svg>");
     assert_eq!(other.gate.get(&path, "*/*").await.status, StatusCode::NOT_FOUND);
     assert_eq!(stage.anonymous().get(&path, "*/*").await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn a_document_that_was_carried_out_before_is_no_less_strictly_read() {
+    let stage = Stage::start().await;
+    let box_office = stage.tenant("hibiki").await.box_office;
+    let query = "query($first: Int, $order: SortOrder) {
+        shows(first: $first, order: $order) { edges { cursor } } }";
+    let wrong = [
+        json!({ "first": "three" }),
+        json!({ "first": 1.5 }),
+        json!({ "order": "SIDEWAYS" }),
+        json!({ "order": 3 }),
+    ];
+    let mut refused = Vec::new();
+    for variables in &wrong {
+        refused.push(box_office.answer(query, variables.clone()).await);
+    }
+    for answer in &refused {
+        assert_eq!(code(answer), "GRAPHQL_VALIDATION_FAILED", "{answer}");
+    }
+    for variables in [json!({ "first": 3 }), json!({ "first": null }), json!({})] {
+        let answer = box_office.answer(query, variables).await;
+        assert!(answer.get("errors").is_none(), "{answer}");
+    }
+    for (variables, before) in wrong.into_iter().zip(refused) {
+        assert_eq!(box_office.answer(query, variables).await, before, "the same words again");
+    }
+    let anonymous = stage.anonymous().answer(query, json!({})).await;
+    assert_eq!(code(&anonymous), "UNAUTHENTICATED", "{anonymous}");
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::stage::{OnSale, Stage, Tenant, code};
+use super::stage::{Actor, OnSale, Stage, Tenant, code};
 
 async fn opened() -> (Stage, Tenant, OnSale) {
     let stage = Stage::start().await;
@@ -47,6 +47,38 @@ async fn polling_what_is_free_costs_nothing_while_nothing_changes() {
     stage.clock.advance_seconds(601);
     let free = ask(held["version"].clone(), 0).await;
     assert_eq!((&free["unchanged"], &free["totals"]["free"]), (&json!(false), &json!(25)));
+}
+
+/// The same bytes again are answered from memory: only while that is the truth, and only to whom
+/// it concerns.
+#[tokio::test]
+async fn the_same_poll_again_is_answered_with_what_is_true_now() {
+    let (stage, tenant, on_sale) = opened().await;
+    let stranger = stage.tenant("stranger").await;
+    let query = "query($show: ID!) { availability(show: $show) { version seatLetters } }";
+    let poll = async |actor: &Actor| actor.answer(query, json!({ "show": on_sale.show })).await;
+    let see = "query($show: ID!, $at: Position) { availability(show: $show, atLeast: $at) {
+        version } }";
+    let catch_up = async || {
+        tenant.gate.ask(see, json!({ "show": on_sale.show, "at": head(&stage).await })).await;
+    };
+    catch_up().await;
+    let first = poll(&tenant.gate).await;
+    assert_eq!(first["data"]["availability"]["seatLetters"], "FFFFFFFFFFFFFFFFFFFF");
+    for actor in [&tenant.gate, &tenant.box_office, &stage.operator(), &tenant.gate] {
+        assert_eq!(poll(actor).await, first);
+    }
+    assert_eq!(poll(&stranger.gate).await["data"], json!({ "availability": null }));
+    assert_eq!(code(&poll(&stage.anonymous()).await), "UNAUTHENTICATED");
+
+    tenant.hold(&on_sale.show, "b", &["A3"]).await;
+    catch_up().await;
+    let held = poll(&tenant.gate).await;
+    assert_eq!(held["data"]["availability"]["seatLetters"], "FFHFFFFFFFFFFFFFFFFF");
+    assert_eq!(poll(&tenant.box_office).await, held);
+    stage.clock.advance_seconds(601);
+    let free = poll(&tenant.gate).await;
+    assert_eq!(free["data"]["availability"]["seatLetters"], "FFFFFFFFFFFFFFFFFFFF");
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use hakken_commands::{
     engine::Receipt,
 };
 use hakken_domain::{
+    State,
+    envelope::StreamKind,
     money::Currency,
     names::{CancellationId, OrderId, RefundId},
     order::{self, Command, RefundPolicy},
@@ -391,7 +393,24 @@ fn scope(ask: &Ask<'_>, order: OrderId) -> Result<String, Stop> {
     Ok(format!("{} {order}", ask.organizer()?))
 }
 
+/// The order as a command that has just made it left it. An earlier answer that is given again
+/// may be long ago: then the order is looked at.
+fn made_by(order: OrderId, receipt: &Receipt) -> Option<Order> {
+    if receipt.repeated || receipt.events.first()?.version != 1 {
+        return None;
+    }
+    let mut state = State::initial(StreamKind::Order);
+    for stored in &receipt.events {
+        state.evolve(&stored.decoded().ok()?.event);
+    }
+    let State::Order(state) = &state else { return None };
+    Some(Order::from_state(order, state)?.at(receipt.position))
+}
+
 async fn fresh(ask: &Ask<'_>, order: OrderId, receipt: &Receipt) -> Result<Option<Order>, Stop> {
+    if let Some(made) = made_by(order, receipt) {
+        return Ok(Some(made));
+    }
     let order = load::order(ask.asked.api, Some(ask.organizer()?), order).await?;
     Ok(order.map(|order| order.at(receipt.position)))
 }

@@ -3,9 +3,9 @@
 use async_graphql::{Context, ID, InputObject, Object};
 use hakken_commands::engine::Receipt;
 use hakken_domain::{
-    State,
+    Event, State,
     envelope::StreamId,
-    inventory::{BestAvailable, Command, HoldSeats, PoolPlaces, SeatChoice},
+    inventory::{self, BestAvailable, Command, HoldSeats, PoolPlaces, SeatChoice},
     legs,
     names::{HoldId, ShowId},
 };
@@ -222,6 +222,17 @@ fn legs_of(legs: Option<LegsInput>) -> Result<Option<legs::Legs>, Stop> {
     .transpose()
 }
 
+/// The hold that a command has just made, as its event tells. To look at the inventory would be
+/// to wait for whatever others have asked of it since. An earlier answer that is given again may
+/// be long ago: then the hold is looked at.
+fn made_by(receipt: &Receipt, show: ShowId) -> Option<Hold> {
+    let events = receipt.events.iter().filter(|_| !receipt.repeated);
+    events.filter_map(|stored| stored.decoded().ok()).find_map(|decoded| match &decoded.event {
+        Event::Inventory(inventory::Event::SeatsHeld(held)) => Some(Hold::from_event(show, held)),
+        _ => None,
+    })
+}
+
 /// Tells the inventory, and looks at the hold afterwards.
 async fn tell(
     ask: &Ask<'_>,
@@ -234,6 +245,9 @@ async fn tell(
     let desk = ask.asked.api.write.desk();
     let outcome = desk.ask(ask.asker(Some(organizer)), stream, command).await;
     let receipt = ask.told(stream, outcome)?;
+    if let Some(made) = made_by(&receipt, show) {
+        return Ok((Some(made), receipt));
+    }
     let now = desk.engine().clock().now();
     let api = ask.asked.api;
     let view = load::look(api, Some(organizer), stream, move |state, _| {

@@ -1,11 +1,14 @@
 //! What is free.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Object};
 use hakken_domain::{legs, names::ShowId};
 
 use crate::{
     auth::Right,
     faults::Fault,
+    http::polls::{PollNote, Polled},
     schema::{
         connection::argument,
         context::{Answer, Asked, answer},
@@ -46,6 +49,7 @@ impl AvailabilityQuery {
         >,
     ) -> Answer<Availability> {
         let asked = Asked::of(ctx);
+        let note = ctx.data_opt::<Arc<PollNote>>();
         answer(async move {
             let sees = asked.with(Right::SeeShows)?.organizer;
             let show: ShowId = argument("show", &show)?;
@@ -57,7 +61,12 @@ impl AvailabilityQuery {
                 Some(as_of) => models.availability_as_of(sees, show, legs, as_of).await?,
                 None => {
                     let now = asked.api.write.engine().clock().now();
-                    models.availability(sees, show, legs, now).await?
+                    let found = models.availability(sees, show, legs, now).await?;
+                    // Who asks for a position must be made to wait for it each time.
+                    if let (Some(found), Some(note), None) = (&found, note, at_least) {
+                        note.tell(Polled { show, legs, found: found.clone() });
+                    }
+                    found
                 }
             };
             Ok(found.map(|found| Availability::new(found, if_version_is_not.as_deref())))

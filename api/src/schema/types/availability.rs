@@ -26,14 +26,20 @@ pub enum SeatStatus {
     Allotted,
 }
 
-fn letter(status: Status) -> char {
+fn letter(status: Status) -> u8 {
     match status {
-        Status::Free => 'F',
-        Status::Held => 'H',
-        Status::Sold => 'S',
-        Status::Blocked => 'B',
-        Status::Allotted => 'A',
+        Status::Free => b'F',
+        Status::Held => b'H',
+        Status::Sold => b'S',
+        Status::Blocked => b'B',
+        Status::Allotted => b'A',
     }
+}
+
+/// One letter for each seat, in the order of the map.
+fn letters(found: &seat_availability::Availability) -> String {
+    let letters = found.seats.iter().copied().map(letter).collect();
+    String::from_utf8(letters).expect("letters are ASCII")
 }
 
 /// One seat, and whether one may have it.
@@ -185,7 +191,7 @@ impl Availability {
     /// The same in one letter for each seat, in the order of the map, which is small enough to
     /// poll: F free, H held, S sold, B blocked, A allotted. Null if nothing changed.
     async fn seat_letters(&self) -> Option<String> {
-        (!self.unchanged).then(|| self.found.seats.iter().copied().map(letter).collect())
+        (!self.unchanged).then(|| letters(&self.found))
     }
 
     /// Every pool; null if nothing changed.
@@ -245,7 +251,7 @@ impl AvailabilityChange {
             version: version_of(now),
             position: PositionScalar(now.position),
             initial: before.is_none(),
-            seat_letters: before.is_none().then(|| now.seats.iter().copied().map(letter).collect()),
+            seat_letters: before.is_none().then(|| letters(now)),
             seats,
             pools: pools.map(|(_, pool)| PoolAvailability::from(pool)).collect(),
             totals: now.totals.into(),

@@ -83,6 +83,20 @@ impl Hold {
         }
     }
 
+    /// From the event that made it.
+    pub(crate) fn from_event(show: ShowId, held: &inventory::SeatsHeld) -> Self {
+        Self {
+            id: held.hold,
+            show,
+            buyer: held.buyer.clone(),
+            status: HoldStatus::Held,
+            places: held.places.clone(),
+            allotment: held.allotment.clone(),
+            expires_at: Some(held.expires_at),
+            order: None,
+        }
+    }
+
     /// From the read model, as it counts at this time.
     pub(crate) fn from_view(view: seat_availability::HoldView, now: Timestamp) -> Self {
         let status = match view.status {

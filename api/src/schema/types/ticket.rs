@@ -32,6 +32,8 @@ pub struct Ticket {
     status: TicketStatus,
     suspended: bool,
     generation: u16,
+    /// With which its code is signed, where that is at hand.
+    code_key: Option<u8>,
     entries: u32,
     inside: bool,
 }
@@ -91,6 +93,7 @@ impl Ticket {
             status: state.status().into(),
             suspended: state.is_suspended(),
             generation: state.generation(),
+            code_key: state.code_key(),
             entries: state.entries(),
             inside: state.is_inside(),
         })
@@ -120,6 +123,7 @@ impl From<TicketView> for Ticket {
             status: view.status.into(),
             suspended: view.suspended,
             generation: view.generation,
+            code_key: None,
             entries: view.entries,
             inside: view.inside,
         }
@@ -213,6 +217,11 @@ impl Ticket {
             let caller = asked.with(Right::SeeCodes)?;
             if self.generation == 0 || self.status == TicketStatus::Void {
                 return Ok(None);
+            }
+            if let (Some(organizer), Some(code_key)) = (caller.organizer, self.code_key) {
+                let desk = asked.api.write.desk();
+                let (show, generation) = (self.facts.show, self.generation);
+                return Ok(Some(desk.sign_code(organizer, code_key, self.id, show, generation)));
             }
             code(asked, caller.organizer, caller.actor(), self.id).await
         })

@@ -11,7 +11,7 @@ use tokio::time::Duration;
 
 use super::{
     super::{
-        Ask, CommandError, Pending, Ports, Tenant,
+        Ask, CommandError, Pending, Ports, Sight, Tenant,
         batch::{Answer, Batch, Item},
         entry::{Entry, Facts},
     },
@@ -83,8 +83,15 @@ impl Loop {
         }
         let answer = match &mut pending.ask {
             Ask::Recall { .. } => Answer::NothingRecalled,
-            Ask::Read { question, .. } => Answer::Seen(question(&facts.state, facts.version)),
+            Ask::Read { question, .. } => {
+                let is_durable = self.streams.peek(&stream).is_some_and(|entry| !entry.is_dirty());
+                if self.sole_writer && is_durable {
+                    self.shelf.show(stream, facts);
+                }
+                Answer::Seen(question(&facts.state, facts.version))
+            }
             Ask::Execute { command, asker, .. } => {
+                self.shelf.take_down(stream);
                 let due = facts.state.due(now);
                 if Guard::HoldLapsed.sees(!due.is_empty()) {
                     let meta = expiry_metadata(facts, &self.expiry_actor);
@@ -161,7 +168,8 @@ impl Loop {
         if Guard::NotDurable.is_out() {
             return self.answer(item.early(), &[], position);
         }
-        if entry.is_dirty() {
+        let glances = matches!(item.pending.ask, Ask::Read { sight: Sight::Decided, .. });
+        if entry.is_dirty() && !glances {
             // Also when only the batch under way stands behind it: batches become durable in
             // order, and its own answer is then a moment later, never earlier.
             self.open.items.push(item);

@@ -19,6 +19,7 @@ use tracing::warn;
 
 use super::{
     CommandError, Counters, Health, Limits, Ports, Work, batch::Batch, entry::Entry, load::Loaded,
+    shelf::Shelf,
 };
 use crate::store::{Appended, StoreError};
 
@@ -27,6 +28,7 @@ type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 struct Loop {
     ports: Ports,
     limits: Limits,
+    shelf: Arc<Shelf>,
     counters: Arc<Counters>,
     streams: LruCache<StreamId, Entry>,
     cache_bytes: usize,
@@ -50,6 +52,7 @@ pub(super) async fn run(
     ports: Ports,
     limits: Limits,
     mut inbox: mpsc::UnboundedReceiver<Work>,
+    shelf: Arc<Shelf>,
     counters: Arc<Counters>,
     health: watch::Sender<Health>,
 ) {
@@ -57,6 +60,7 @@ pub(super) async fn run(
         sole_writer: ports.store.is_sole_writer(),
         ports,
         limits,
+        shelf,
         counters,
         streams: LruCache::unbounded(),
         cache_bytes: 0,
@@ -121,6 +125,7 @@ pub(super) async fn run(
             break;
         }
     }
+    this.shelf.clear();
     while this.saves.join_next().await.is_some() {}
     let end = if this.failed { Health::Failed } else { Health::Stopped };
     // Nobody may be listening.
