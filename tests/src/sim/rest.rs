@@ -60,6 +60,7 @@ impl Simulation {
             self.quiet().await?;
             self.look().await?;
         }
+        self.note("every process is quiet".to_owned());
         self.swept().await?;
         self.alive().await?;
         self.audit.at_rest()?;
@@ -207,6 +208,7 @@ impl Simulation {
         }
         compare::caught_up(&self.read, self.head().await).await?;
         for projection in ALL {
+            self.note(format!("{} is built anew", projection.name));
             // One that is being built goes on; then it is compared.
             let rebuilt = self.read.rebuild(projection.name).await;
             let rebuilt = rebuilt.map_err(|error| format!("{}: {error}", projection.name))?;

@@ -31,7 +31,9 @@ struct Loop {
     streams: LruCache<StreamId, Entry>,
     cache_bytes: usize,
     open: Batch,
-    loads: FuturesUnordered<Task<(StreamId, Result<Loaded, StoreError>)>>,
+    loads: FuturesUnordered<Task<(StreamId, u64, Result<Loaded, StoreError>)>>,
+    /// How many there were: each has its number.
+    readings: u64,
     /// Snapshots that are being saved.
     saves: JoinSet<()>,
     expiry_actor: ActorRef,
@@ -62,6 +64,7 @@ pub(super) async fn run(
         cache_bytes: 0,
         open: Batch::default(),
         loads: FuturesUnordered::new(),
+        readings: 0,
         saves: JoinSet::new(),
         expiry_actor: ActorRef::new("system:expiry").expect("a good name"),
         failed: false,
@@ -89,8 +92,8 @@ pub(super) async fn run(
                 let done = under_way.take().expect("guarded");
                 this.finish(done, result);
             }
-            Some((stream, loaded)) = this.loads.next(), if !this.loads.is_empty() => {
-                this.loaded(stream, loaded);
+            Some((stream, reading, loaded)) = this.loads.next(), if !this.loads.is_empty() => {
+                this.loaded(stream, reading, loaded);
             }
             count = inbox.recv_many(&mut drained, 1_024), if room && !stopping => {
                 stopping |= count == 0;
