@@ -31,6 +31,8 @@ impl Simulation {
             node.dial().weather = Weather::CALM;
             node.life.spare();
         }
+        // A slow call may have been meant to be the last one already.
+        tokio::time::sleep(Duration::from_millis(200)).await;
         self.bury_the_dead();
         self.rows_weather.set(0);
         // Nobody asks any more: whatever lapses is the sweeper's.
