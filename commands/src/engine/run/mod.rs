@@ -24,6 +24,9 @@ use crate::store::{Appended, StoreError};
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// A stream that was read, by which reading, and what was found.
+type Read = (StreamId, u64, Result<Loaded, StoreError>);
+
 struct Loop {
     ports: Ports,
     limits: Limits,
@@ -31,7 +34,7 @@ struct Loop {
     streams: LruCache<StreamId, Entry>,
     cache_bytes: usize,
     open: Batch,
-    loads: FuturesUnordered<Task<(StreamId, u64, Result<Loaded, StoreError>)>>,
+    loads: FuturesUnordered<Task<Read>>,
     /// How many there were: each has its number.
     readings: u64,
     /// Snapshots that are being saved.
