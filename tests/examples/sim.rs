@@ -74,6 +74,9 @@ fn main() -> ExitCode {
     // What the engine's own assertions say is told with the seed that met them.
     std::panic::set_hook(Box::new(|panic| eprintln!("\n{panic}")));
     let seeds = cli.seeds();
+    if let (Some(first), true) = (seeds.first(), seeds.len() > 20) {
+        println!("seeds from {first}");
+    }
     let (count, left) = (seeds.len(), Mutex::new(VecDeque::from(seeds)));
     let found = Mutex::new(Found::default());
     let work = || {

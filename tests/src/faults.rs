@@ -42,11 +42,14 @@ type Plan = Box<dyn FnMut(u64) -> Fault + Send>;
 
 type ReadPlan = Box<dyn FnMut() -> bool + Send>;
 
+type SlowPlan = Box<dyn FnMut() -> u64 + Send>;
+
 /// The store.
 pub struct FaultyStore {
     inner: Arc<dyn EventStore>,
     plan: Mutex<Plan>,
     reads: Mutex<ReadPlan>,
+    slow_reads: Mutex<SlowPlan>,
     claims_sole_writer: bool,
     appends: AtomicU64,
 }
@@ -61,6 +64,7 @@ impl FaultyStore {
             inner,
             plan: Mutex::new(Box::new(plan)),
             reads: Mutex::new(Box::new(|| false)),
+            slow_reads: Mutex::new(Box::new(|| 0)),
             claims_sole_writer: false,
             appends: AtomicU64::new(0),
         }
@@ -71,6 +75,13 @@ impl FaultyStore {
     #[must_use]
     pub fn with_reads(mut self, plan: impl FnMut() -> bool + Send + 'static) -> Self {
         self.reads = Mutex::new(Box::new(plan));
+        self
+    }
+
+    /// `plan` is asked how many milliseconds each reading of a stream takes.
+    #[must_use]
+    pub fn with_slow_reads(mut self, plan: impl FnMut() -> u64 + Send + 'static) -> Self {
+        self.slow_reads = Mutex::new(Box::new(plan));
         self
     }
 
@@ -150,7 +161,16 @@ impl EventStore for FaultyStore {
         if self.read_fails() {
             return Box::pin(async { Err(failed(StoreErrorKind::Unavailable)) });
         }
-        self.inner.read_stream(stream, after, limit)
+        let millis = self.slow_reads.lock().unwrap_or_else(PoisonError::into_inner)();
+        if millis == 0 {
+            return self.inner.read_stream(stream, after, limit);
+        }
+        Box::pin(async move {
+            // What is read is of the moment at which the answer leaves.
+            let read = self.inner.read_stream(stream, after, limit).await;
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            read
+        })
     }
 
     fn read_all(

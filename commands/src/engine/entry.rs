@@ -143,6 +143,8 @@ const fn snapshot_format() -> u32 {
 pub(super) struct Entry {
     /// None while it is being read.
     pub(super) facts: Option<Facts>,
+    /// Which reading it waits for: what an older one has found is of no use any more.
+    pub(super) reading: u64,
     /// Questions that wait until it is read.
     pub(super) waiting: VecDeque<Box<Pending>>,
     /// Taken as empty without looking.
@@ -160,6 +162,7 @@ impl Entry {
     pub(super) fn loading() -> Self {
         Self {
             facts: None,
+            reading: 0,
             waiting: VecDeque::new(),
             assumed: false,
             under_way: 0,

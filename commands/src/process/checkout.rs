@@ -47,6 +47,8 @@ struct OrderView {
     /// All.
     all_items: Vec<Item>,
     pending: Option<CancellationId>,
+    /// What is still to be paid, a chargeback's money above all.
+    due_minor: u64,
 }
 
 /// The items of an order under one hold.
@@ -124,6 +126,7 @@ impl Checkout {
                     items,
                     all_items,
                     pending: order.pending_cancellation().map(|p| p.request.cancellation),
+                    due_minor: order.due_minor(),
                 })
             })
             .await?
@@ -226,9 +229,10 @@ impl Checkout {
         } else {
             expect_done("create", create.await?)?;
         }
-        // Only a ticket that was suspended by a reversed payment has something to be undone.
+        // Only a ticket that was suspended by a reversed payment has something to be undone, and
+        // not when another payment was reversed since this event.
         let reinstate = format!("reinstate:{number}");
-        if order.status == OrderStatus::Confirmed {
+        if order.status == OrderStatus::Confirmed && order.due_minor == 0 {
             let _ = steps.send(&reinstate, stream, ticket::Command::ReinstateTicket).await?;
         }
         Ok(())
@@ -374,7 +378,8 @@ impl Checkout {
 
     async fn reversed(&self, steps: &Steps<'_>, reason: &Reason) -> Result<(), Retry> {
         let order = self.order(steps).await?;
-        if order.status != OrderStatus::Confirmed {
+        // What was paid again since suspends nothing any more.
+        if order.status != OrderStatus::Confirmed || order.due_minor == 0 {
             return Ok(());
         }
         try_join_all(order.items.iter().map(|item| async {

@@ -226,6 +226,7 @@ fn in_short(what: &str) -> Option<&'static str> {
         ("fault", "failed append" | "slowly failed append") => "failed append",
         ("fault", "lost answer" | "slowly lost answer") => "lost answer",
         ("fault", "slow append") => "slow append",
+        ("fault", "slow read") => "slow read",
         ("fault", "failed read") => "failed read",
         ("fault", "fatal append") => "store failed for good",
         ("time", "backwards") => "clock back",

@@ -25,6 +25,7 @@ use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
 use hakken_adapters::{memory::MemoryStore, payments::SimulatedGateway, system::ManualClock};
@@ -144,6 +145,9 @@ impl std::fmt::Display for Failure {
 
 const REMEMBERED: usize = 30;
 
+/// A simulation that lasts so long waits for something that never comes.
+const TOO_LONG: Duration = Duration::from_secs(3_600);
+
 /// A simulation under way.
 pub struct Simulation {
     options: Options,
@@ -184,7 +188,11 @@ pub fn run(options: Options) -> Result<Report, Box<Failure>> {
 /// Runs one from its seed to its end.
 pub async fn simulate(options: Options) -> Result<Report, Box<Failure>> {
     let mut simulation = Simulation::begin(options).await;
-    let result = simulation.run().await;
+    // By the simulation's own clock, which waits for nothing.
+    let result = match tokio::time::timeout(TOO_LONG, simulation.run()).await {
+        Ok(result) => result,
+        Err(_) => Err("it hangs: something is waited for that never comes".to_owned()),
+    };
     result.map_err(|wrong| Box::new(simulation.failure(wrong)))?;
     Ok(simulation.report().await)
 }

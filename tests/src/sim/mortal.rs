@@ -124,6 +124,9 @@ impl Life {
     /// A call came back.
     async fn ended<T>(&self, call: usize, point: Point, death: Option<Death>, done: T) -> T {
         self.state().points[call - 1].is_done = true;
+        // Who waited for the next events may have been spared meanwhile. What is torn is torn.
+        let spared = self.state().death.is_none();
+        let death = death.filter(|death| matches!(death, Death::Torn(_)) || !spared);
         match death {
             Some(death) => self.end(point, death).await,
             None if self.died().is_some() => pending().await,

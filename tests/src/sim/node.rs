@@ -97,6 +97,14 @@ impl Dial {
         fault
     }
 
+    fn slow_read(&mut self) -> u64 {
+        if self.chance.between(0, 999) >= self.weather.slow {
+            return 0;
+        }
+        self.met.saw("fault slow read");
+        self.chance.between(1, 30)
+    }
+
     fn read(&mut self) -> bool {
         let fails = self.chance.between(0, 999) < self.weather.reads;
         if fails {
@@ -154,9 +162,10 @@ impl Node {
             after_fatal: 0,
             met: Coverage::default(),
         }));
-        let (appends, reads) = (dial.clone(), dial.clone());
+        let (appends, reads, slow_reads) = (dial.clone(), dial.clone(), dial.clone());
         let store = FaultyStore::new(ground.memory.clone(), move |_| lock(&appends).append())
-            .with_reads(move || lock(&reads).read());
+            .with_reads(move || lock(&reads).read())
+            .with_slow_reads(move || lock(&slow_reads).slow_read());
         let store = if ground.claims_sole_writer { store.claiming_sole_writer() } else { store };
         let store: Arc<dyn EventStore> = Arc::new(store);
         let side: Arc<dyn SideStore> = ground.memory.clone();

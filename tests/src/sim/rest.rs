@@ -31,6 +31,8 @@ impl Simulation {
             node.dial().weather = Weather::CALM;
             node.life.spare();
         }
+        // A slow call may have been meant to be the last one already.
+        tokio::time::sleep(Duration::from_millis(200)).await;
         self.bury_the_dead();
         self.rows_weather.set(0);
         // Nobody asks any more: whatever lapses is the sweeper's.
@@ -60,6 +62,7 @@ impl Simulation {
             self.quiet().await?;
             self.look().await?;
         }
+        self.note("every process is quiet".to_owned());
         self.swept().await?;
         self.alive().await?;
         self.audit.at_rest()?;
@@ -207,6 +210,7 @@ impl Simulation {
         }
         compare::caught_up(&self.read, self.head().await).await?;
         for projection in ALL {
+            self.note(format!("{} is built anew", projection.name));
             // One that is being built goes on; then it is compared.
             let rebuilt = self.read.rebuild(projection.name).await;
             let rebuilt = rebuilt.map_err(|error| format!("{}: {error}", projection.name))?;

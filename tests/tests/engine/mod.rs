@@ -512,3 +512,52 @@ async fn an_order_for_a_hold_that_others_hide_behind_waits_for_its_own_answer_al
     let refused = unknown.await.unwrap_err();
     assert!(format!("{refused:?}").contains("HoldUnknown"), "{refused:?}");
 }
+
+/// Two readings of one stream are under way at once, and the older one of them answers first.
+#[tokio::test(start_paused = true)]
+async fn what_was_decided_is_not_forgotten_for_an_older_reading() {
+    let memory = Setup::default().memory;
+    // Appends: five for each show, then the hold of A1 (slow), another show's hold (fails slowly),
+    // and that again (slow).
+    let store = FaultyStore::new(memory.clone(), |number| match number {
+        10 => Fault::Slow(10),
+        11 => Fault::FailSlowly(StoreErrorKind::Unavailable, 20),
+        12 => Fault::Slow(100),
+        _ => Fault::None,
+    });
+    let slow = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let millis = slow.clone();
+    let store = store.with_slow_reads(move || millis.load(std::sync::atomic::Ordering::Relaxed));
+    let world = World::with(Setup { store: Some(Arc::new(store)), memory, ..Setup::default() });
+    let first = world.show("first", hall(1, 9, 0), &[]).await;
+    let second = world.show("second", hall(1, 9, 0), &[]).await;
+    let at = |millis| tokio::time::sleep(Duration::from_millis(millis));
+    let hold = |show, seat: &'static str, key: &'static str| {
+        let world = &world;
+        async move { world.hold(show, "buyer", &[seat], key).await }
+    };
+    let later = |millis: u64, show, seat: &'static str, key: &'static str| async move {
+        at(millis).await;
+        hold(show, seat, key).await
+    };
+    let slowly = async {
+        at(12).await;
+        slow.store(15, std::sync::atomic::Ordering::Relaxed);
+    };
+    let answers = tokio::join!(
+        hold(first, "A1", "k1"),
+        later(1, first, "A1", "refused"),
+        later(2, second, "A1", "other"),
+        // Refused, so that it is looked at again what is stored: the first reading.
+        later(15, first, "A1", "refused too"),
+        later(16, first, "A2", "k2"),
+        later(58, first, "A2", "k3"),
+        later(62, first, "A2", "k4"),
+        later(75, first, "A2", "k5"),
+        slowly,
+    );
+    assert!(answers.0.is_ok(), "{answers:?}");
+    world.rest().await;
+    let given = seats_given(&*world.memory, first).await;
+    assert_eq!(given.unwrap().len(), 2);
+}

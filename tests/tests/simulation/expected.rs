@@ -39,6 +39,7 @@ pub(super) const MUST_OCCUR: &[&str] = &[
     "fault fatal append",
     "fault lost answer",
     "fault slow append",
+    "fault slow read",
     "crash within append",
     "fault slowly failed append",
     "fault slowly lost answer",

@@ -25,6 +25,9 @@ use crate::store::{Appended, StoreError};
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// A stream that was read, by which reading, and what was found.
+type Read = (StreamId, u64, Result<Loaded, StoreError>);
+
 struct Loop {
     ports: Ports,
     limits: Limits,
@@ -33,7 +36,9 @@ struct Loop {
     streams: LruCache<StreamId, Entry>,
     cache_bytes: usize,
     open: Batch,
-    loads: FuturesUnordered<Task<(StreamId, Result<Loaded, StoreError>)>>,
+    loads: FuturesUnordered<Task<Read>>,
+    /// How many there were: each has its number.
+    readings: u64,
     /// Snapshots that are being saved.
     saves: JoinSet<()>,
     expiry_actor: ActorRef,
@@ -66,6 +71,7 @@ pub(super) async fn run(
         cache_bytes: 0,
         open: Batch::default(),
         loads: FuturesUnordered::new(),
+        readings: 0,
         saves: JoinSet::new(),
         expiry_actor: ActorRef::new("system:expiry").expect("a good name"),
         failed: false,
@@ -93,8 +99,8 @@ pub(super) async fn run(
                 let done = under_way.take().expect("guarded");
                 this.finish(done, result);
             }
-            Some((stream, loaded)) = this.loads.next(), if !this.loads.is_empty() => {
-                this.loaded(stream, loaded);
+            Some((stream, reading, loaded)) = this.loads.next(), if !this.loads.is_empty() => {
+                this.loaded(stream, reading, loaded);
             }
             count = inbox.recv_many(&mut drained, 1_024), if room && !stopping => {
                 stopping |= count == 0;

@@ -19,17 +19,24 @@ use crate::store::StoreError;
 impl Loop {
     /// Reads what others may have written of a stream that is in memory, and decides then.
     pub(super) fn read_on(&mut self, stream: StreamId, facts: Facts, mut pending: Box<Pending>) {
+        self.readings += 1;
+        let reading = self.readings;
         let entry = self.streams.get_mut(&stream).expect("it is being decided");
+        entry.reading = reading;
         pending.fresh = true;
         entry.waiting.push_back(pending);
         let known = Loaded { facts, snapshot: entry.snapshot };
         let ports = self.ports.clone();
-        self.loads
-            .push(Box::pin(async move { (stream, load::read_on(&ports, stream, known).await) }));
+        self.loads.push(Box::pin(async move {
+            (stream, reading, load::read_on(&ports, stream, known).await)
+        }));
     }
 
     pub(super) fn begin_load(&mut self, stream: StreamId, delay: Duration) {
+        self.readings += 1;
+        let reading = self.readings;
         if let Some(entry) = self.streams.get_mut(&stream) {
+            entry.reading = reading;
             entry.waiting.iter_mut().for_each(|pending| pending.fresh = true);
         }
         let ports = self.ports.clone();
@@ -37,7 +44,7 @@ impl Loop {
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
-            (stream, load::load(&ports, stream).await)
+            (stream, reading, load::load(&ports, stream).await)
         }));
     }
 
@@ -55,8 +62,16 @@ impl Loop {
         self.begin_load(stream, delay);
     }
 
-    pub(super) fn loaded(&mut self, stream: StreamId, loaded: Result<Loaded, StoreError>) {
-        let Some(entry) = self.streams.get_mut(&stream) else { return };
+    /// A stream was read. If it is being read anew since, that is what counts: to put older facts
+    /// in the place of newer ones would undo what was decided on them.
+    pub(super) fn loaded(
+        &mut self,
+        stream: StreamId,
+        reading: u64,
+        loaded: Result<Loaded, StoreError>,
+    ) {
+        let entry = self.streams.get_mut(&stream).filter(|entry| entry.reading == reading);
+        let Some(entry) = entry else { return };
         let waiting = std::mem::take(&mut entry.waiting);
         match loaded {
             Ok(loaded) => {
@@ -71,7 +86,8 @@ impl Loop {
             }
             Err(error) => {
                 error!(%stream, %error, "stream cannot be read");
-                self.streams.pop(&stream);
+                let weight = self.streams.pop(&stream).map_or(0, |entry| entry.weight);
+                self.cache_bytes = self.cache_bytes.saturating_sub(weight);
                 for pending in waiting {
                     pending.ask.fail(CommandError::Unavailable);
                 }
