@@ -4,6 +4,7 @@ mod engine;
 mod graphql;
 mod process;
 mod properties;
+mod races;
 mod scenarios;
 mod simulation;
 mod store_contract;
