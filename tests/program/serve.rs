@@ -124,7 +124,7 @@ fn data_without_its_secret_is_not_served() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fails_ends_the_process_and_loses_nothing() {
     let temp = tempfile::tempdir().unwrap();
-    let server = Server::start_with(temp.path(), Some(1_500));
+    let server = Server::start_with(temp.path(), 1_500);
     let operator = server.client(&server.key.clone().unwrap());
     let on_sale = OnSale::open(&operator, 1_000).await;
     let seller = operator.with_key(&on_sale.seller_key);

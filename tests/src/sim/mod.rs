@@ -31,12 +31,12 @@ use hakken_commands::{payments::Payments, store::EventStore};
 use hakken_domain::envelope::Position;
 use hakken_projections::{ReadModels, rows::MemoryRows};
 
+pub use chance::Chance;
 pub use coverage::Coverage;
 pub use node::Weather;
 
 use actors::Actors;
 use call::{Answer, Call};
-use chance::Chance;
 use known::Known;
 use node::{Ground, Node};
 
