@@ -42,18 +42,21 @@ use tokio::{
     time::{Sleep, sleep, timeout},
 };
 
+/// Bytes that a connection may have in its buffers: headers that are read, a body that nobody has
+/// taken yet, answers on their way. A URL with a whole document fits.
+const CONNECTION_BYTES: usize = 128 << 10;
 /// Most requests at once on one HTTP/2 connection.
 const STREAMS: u32 = 256;
 /// How often a silent HTTP/2 client is asked whether it is there, and how long it may take.
 const PING: Duration = Duration::from_secs(30);
 /// Most connections that are turned away with an answer at once; further ones without.
-const TURNED_AWAY: usize = 256;
+const TURNED_AWAY: usize = 512;
 /// How long a connection that is turned away may take to read the answer.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// After an accept that failed, as it does when no file can be opened any more.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Files that are open beside the connections: the store's, and a few to spare.
-const OTHER_FILES: u64 = 256;
+/// Files that are open beside the connections: those that are turned away, and the store's.
+const OTHER_FILES: u64 = 1_024;
 
 const BUSY: &str = r#"{"errors":[{"message":"Too many requests wait already. Nothing changed: try again in a second, with the same idempotency key.","extensions":{"code":"THROTTLED","retryAfterSeconds":1}}]}"#;
 const OVERDUE: &str = r#"{"errors":[{"message":"The request took too long, and it is not known whether it happened: try again with the same idempotency key, which makes that safe.","extensions":{"code":"SERVICE_UNAVAILABLE","retryAfterSeconds":1}}]}"#;
@@ -171,12 +174,18 @@ async fn converse(
     mut closed: watch::Receiver<bool>,
 ) {
     let mut http = auto::Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).header_read_timeout(headers);
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(headers)
+        .max_buf_size(CONNECTION_BYTES);
     http.http2()
         .timer(TokioTimer::new())
         // WebSockets over HTTP/2 begin with it.
         .enable_connect_protocol()
         .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(CONNECTION_BYTES as u32)
+        .initial_connection_window_size(4 * CONNECTION_BYTES as u32)
+        .max_send_buf_size(CONNECTION_BYTES)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
     let service = TowerToHyperService::new(router);
@@ -198,8 +207,9 @@ async fn converse(
     }
 }
 
-/// Says that the server is full, and waits a moment until that has been read: who closes with
-/// unread bytes in hand takes back the answer.
+/// Says that the server is full, once something is asked: many clients take an answer that comes
+/// before the question for nonsense. Then waits a moment until it has been read: who closes with
+/// unread bytes in hand takes the answer back.
 async fn turn_away(mut stream: TcpStream, _place: OwnedSemaphorePermit) {
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json; charset=utf-8\r\n\
@@ -207,14 +217,17 @@ async fn turn_away(mut stream: TcpStream, _place: OwnedSemaphorePermit) {
         BUSY.len()
     );
     let farewell = async {
+        let mut unread = [0; 4_096];
+        if stream.read(&mut unread).await? == 0 {
+            return Ok(());
+        }
         stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await?;
-        let mut unread = [0; 4_096];
         while stream.read(&mut unread).await? > 0 {}
         io::Result::Ok(())
     };
-    // Whoever takes longer, or has left, has no more to expect.
-    let _ = timeout(FAREWELL, farewell).await;
+    // Whoever takes longer has no more to expect.
+    let _: Result<io::Result<()>, _> = timeout(FAREWELL, farewell).await;
 }
 
 /// Counts what is turned away, and says so, ever more seldom.

@@ -111,7 +111,8 @@ impl Fault {
         }
     }
 
-    fn retry_after_seconds(&self) -> Option<u32> {
+    /// When the client may ask again, as `Retry-After` says it, too.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             Self::Busy
             | Self::Unavailable

@@ -1,5 +1,6 @@
 //! The program as its users have it: the built binary, its files, its exit codes.
 
+mod bounds;
 mod crash;
 mod demo;
 mod help;

@@ -24,6 +24,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use tokio::sync::Semaphore;
 use tracing::{Instrument, info, info_span};
 
 use crate::{
@@ -43,6 +44,10 @@ pub(crate) struct App {
     pub(crate) api: ApiContext,
     pub(crate) schema: Schema,
     pub(crate) metrics: Arc<Metrics>,
+    /// Room for large bodies, in KiB.
+    large_bodies: Arc<Semaphore>,
+    /// Room for operations over WebSockets.
+    operations: Arc<Semaphore>,
     ids: Arc<RequestIds>,
 }
 
@@ -68,6 +73,8 @@ pub fn router(api: ApiContext) -> Router {
         ids: Arc::new(RequestIds { seed, next: AtomicU64::new(1) }),
         api,
         metrics,
+        large_bodies: Arc::new(Semaphore::new(graphql::LARGE_BODIES)),
+        operations: Arc::new(Semaphore::new(websocket::ALL_OPERATIONS)),
     };
     let endpoint = get(graphql::get).post(graphql::post).fallback(graphql::not_allowed);
     Router::new()
@@ -137,15 +144,23 @@ fn is_opaque(id: &str) -> bool {
 
 /// An error beside GraphQL, in the same form.
 fn problem(status: StatusCode, code: &str, message: &str) -> Response {
-    let body = serde_json::json!({
-        "errors": [{ "message": message, "extensions": { "code": code } }]
-    });
-    (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string())
-        .into_response()
+    with_extensions(status, message, &serde_json::json!({ "code": code }))
 }
 
 fn fault(status: StatusCode, fault: &Fault) -> Response {
-    problem(status, fault.code(), &fault.message())
+    let Some(seconds) = fault.retry_after_seconds() else {
+        return problem(status, fault.code(), &fault.message());
+    };
+    let extensions = serde_json::json!({ "code": fault.code(), "retryAfterSeconds": seconds });
+    let mut response = with_extensions(status, &fault.message(), &extensions);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    response
+}
+
+fn with_extensions(status: StatusCode, message: &str, extensions: &serde_json::Value) -> Response {
+    let body = serde_json::json!({ "errors": [{ "message": message, "extensions": extensions }] });
+    (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string())
+        .into_response()
 }
 
 async fn not_found() -> Response {

@@ -15,7 +15,7 @@ use tokio::{
     task::JoinSet,
     time::{Duration, Instant},
 };
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::{
     Ask, CommandError, Counters, Health, Limits, Pending, Ports, Receipt, Tenant, Work,
@@ -24,6 +24,9 @@ use super::{
     load::{self, Loaded},
 };
 use crate::store::{Appended, StoreError, StoreErrorKind};
+
+/// Most snapshots on their way to the side store; each is a copy of its stream's state.
+const MAX_SAVES: usize = 16;
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -423,6 +426,10 @@ impl Loop {
 
     fn keep_snapshot(&mut self, stream: StreamId, facts: Facts) {
         while self.saves.try_join_next().is_some() {}
+        if self.saves.len() >= MAX_SAVES {
+            debug!(%stream, "no snapshot: those before it are not kept yet");
+            return;
+        }
         let side = self.ports.side.clone();
         self.saves.spawn(async move {
             let encoded = tokio::task::spawn_blocking(move || facts.snapshot());
