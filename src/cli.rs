@@ -9,12 +9,21 @@ use hakken_domain::{
     time::Timestamp,
 };
 
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  it did what was asked, or stopped when it was told to
+    1  it could not: the reason, and what to do next, stand on standard error
+    2  the command line is wrong
+   70  serve: the event store can no longer be written. All that was acknowledged is on disk:
+       look for the cause, then start it again
+  130  demo: interrupted";
+
 /// Hakken (発券): an event-sourced ticketing engine.
 ///
 /// Every reservation, payment, issuance, scan and refund is an immutable event in one store.
 /// Begin with `hakken demo`: it sells a whole hall before your eyes.
 #[derive(Debug, Parser)]
-#[command(name = "hakken", version, max_term_width = 100)]
+#[command(name = "hakken", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

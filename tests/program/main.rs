@@ -2,6 +2,7 @@
 
 mod bounds;
 mod crash;
+mod damage;
 mod demo;
 mod help;
 mod program;
