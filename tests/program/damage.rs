@@ -133,6 +133,8 @@ fn a_flipped_bit_in_the_events_is_refused_with_its_place() {
                 assert_eq!(told, data.truth, "{what} is served as the truth");
             } else {
                 is_a_good_refusal(&output, &copy, &what);
+                let error = text(&output.stderr);
+                assert!(error.contains("position"), "{what} has no place: {error}");
                 assert!(data.truth.starts_with(&told), "{what}: what is printed before is true");
                 noticed += 1;
             }

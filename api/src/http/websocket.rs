@@ -47,7 +47,7 @@ const SLOW: Duration = Duration::from_secs(30);
 /// Most operations at once on one socket.
 const MAX_OPERATIONS: usize = 100;
 /// Most operations at once over all sockets.
-pub(super) const ALL_OPERATIONS: usize = 8_192;
+pub(super) const ALL_OPERATIONS: usize = 4_096;
 /// Most bytes of a message.
 const MAX_MESSAGE: usize = 8 << 20;
 
