@@ -77,7 +77,7 @@ impl Node {
     /// The same for tools, which work on what is there: a mistyped directory is not made.
     pub async fn open_existing(data: &Path) -> Result<Self> {
         let dir = DataDir::at(data);
-        if !dir.events.is_file() {
+        if !dir.events.is_dir() {
             return Err(OpenError::Missing { file: dir.events }.into());
         }
         Self::open(data, PaymentsMode::Manual, Limits::default()).await

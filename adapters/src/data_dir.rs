@@ -12,7 +12,7 @@ use std::{
 pub struct DataDir {
     /// The directory itself.
     pub root: PathBuf,
-    /// The events.
+    /// The events: a directory of files.
     pub events: PathBuf,
     /// Which stream has its events where in the log; derived.
     pub index: PathBuf,
@@ -31,7 +31,7 @@ impl DataDir {
     pub fn at(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         Self {
-            events: root.join("events.db"),
+            events: root.join("events"),
             index: root.join("index.db"),
             side: root.join("side.db"),
             read_models: root.join("read-models.db"),

@@ -4,13 +4,16 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use futures_util::stream;
 use hakken_commands::store::{EventStream, StoreError};
 use hakken_domain::envelope::{Position, StoredEvent};
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 /// Most bytes of events (and of what surrounds them) that stay in memory.
 const RING_BYTES: usize = 32 * 1024 * 1024;
@@ -34,16 +37,18 @@ struct Ring {
 /// Where durable batches are announced, in order.
 pub(crate) struct LiveFeed {
     ring: Mutex<Ring>,
-    head: watch::Sender<Head>,
+    signal: Arc<Signal>,
     ring_bytes: usize,
 }
 
-/// How far the feed has come.
-#[derive(Clone, Copy)]
-struct Head {
-    position: Position,
+/// Wakes followers, always in the order in which they began to wait: a simulation that began at
+/// the same seed then has the same history.
+#[derive(Default)]
+struct Signal {
+    head: AtomicU64,
     /// Nothing more will come.
-    ended: bool,
+    ended: AtomicBool,
+    changed: Notify,
 }
 
 /// What the ring has for a reader.
@@ -64,16 +69,13 @@ impl LiveFeed {
 
     pub(crate) fn with_ring_bytes(head: Position, ring_bytes: usize) -> Self {
         let ring = Ring { batches: VecDeque::new(), bytes: 0, before: head };
-        Self {
-            ring: Mutex::new(ring),
-            head: watch::Sender::new(Head { position: head, ended: false }),
-            ring_bytes,
-        }
+        let signal = Signal { head: AtomicU64::new(head.0), ..Signal::default() };
+        Self { ring: Mutex::new(ring), signal: Arc::new(signal), ring_bytes }
     }
 
     /// The newest announced position.
     pub(crate) fn head(&self) -> Position {
-        self.head.borrow().position
+        Position(self.signal.head.load(Ordering::Acquire))
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
@@ -99,12 +101,14 @@ impl LiveFeed {
                 dropped.push(oldest);
             }
         }
-        self.head.send_modify(|head| head.position = newest);
+        self.signal.head.store(newest.0, Ordering::Release);
+        self.signal.changed.notify_waiters();
     }
 
     /// Ends every follower.
     pub(crate) fn end(&self) {
-        self.head.send_modify(|head| head.ended = true);
+        self.signal.ended.store(true, Ordering::Release);
+        self.signal.changed.notify_waiters();
     }
 
     fn newer(&self, after: Position) -> Newer {
@@ -130,12 +134,14 @@ where
     R: Fn(Position, usize) -> F + Send + 'static,
     F: Future<Output = Result<Events, StoreError>> + Send,
 {
-    // Only the watch is held while waiting: a feed that a follower kept alive would never end.
-    let state = Some((Arc::downgrade(feed), feed.head.subscribe(), after, read_all));
+    // Only the signal is held while waiting: a feed that a follower kept alive would never end.
+    let state = Some((Arc::downgrade(feed), Arc::clone(&feed.signal), after, read_all));
     Box::pin(stream::unfold(state, |state| async move {
-        let (feed, mut head, after, read_all) = state?;
+        let (feed, signal, after, read_all) = state?;
         loop {
-            if head.borrow_and_update().ended {
+            // Before anything is looked at, so that what comes meanwhile is not slept through.
+            let changed = signal.changed.notified();
+            if signal.ended.load(Ordering::Acquire) {
                 return None;
             }
             let newer = feed.upgrade()?.newer(after);
@@ -149,11 +155,12 @@ where
                 Ok(batch) => {
                     if let Some(last) = batch.last() {
                         let after = last.position;
-                        return Some((Ok(batch), Some((feed, head, after, read_all))));
+                        drop(changed);
+                        return Some((Ok(batch), Some((feed, signal, after, read_all))));
                     }
                 }
             }
-            head.changed().await.ok()?;
+            changed.await;
         }
     }))
 }

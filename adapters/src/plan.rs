@@ -6,6 +6,7 @@ use std::{borrow::Cow, collections::HashMap, ops::Range, sync::Arc};
 use hakken_commands::store::Append;
 use hakken_domain::{
     envelope::{Position, StoredEvent, StreamId, Version},
+    guard::Guard,
     time::Timestamp,
 };
 
@@ -39,7 +40,7 @@ pub(crate) fn plan(
     for (append, head) in batch.into_iter().zip(heads) {
         let Append { stream, expected, events: new } = append;
         let version = grown.entry(stream).or_insert(*head);
-        if *version != expected {
+        if Guard::OtherVersion.sees(*version != expected) {
             outcomes.push(Planned::Conflict { stream, expected });
             continue;
         }

@@ -1,9 +1,9 @@
-//! Durable holds per second, in process, beside a raw log on the same disk in the same run.
+//! Durable holds per second, in process, beside a raw log on the same disk in the same run: one
+//! show that everybody wants, and a thousand shows.
 //!
-//! `cargo bench -p hakken-benches --bench holds` prints a table: callers, the raw log's
-//! acknowledgements per second, the engine's durable holds per second on the embedded store, and
-//! the second as a share of the first. Each figure is the median of several rounds that take
-//! turns, since the machine's other work changes from second to second.
+//! `cargo bench -p hakken-benches --bench holds` takes 1, 16, 64, 256 and 1,024 callers;
+//! `-- 64 1024` only these. Each figure is the median of several rounds that take turns, since the
+//! machine's other work changes from second to second.
 
 use std::{
     sync::{
@@ -19,14 +19,22 @@ use hakken_adapters::{
     sqlite::SqliteStore,
     system::{RandomIds, SystemClock},
 };
-use hakken_benches::{median, rawlog::RawLog, thousands};
-use hakken_commands::engine::{Asker, Engine, Limits, Ports, Request};
+use hakken_benches::{
+    median, quantile,
+    rawlog::RawLog,
+    report::{Plot, Table, bench_dir, percent},
+    thousands,
+};
+use hakken_commands::engine::{Asker, Counters, Engine, Limits, Ports, Request};
 use hakken_domain::{
     Command,
     envelope::{Fingerprint, StreamId},
     inventory::{self, HoldSeats, PoolPlaces, SalesRules, SeatChoice},
-    names::{ActorRef, BuyerRef, CommandKey, HoldId, OrganizerId, PoolId, ShowId, VenueId},
-    seatmap::{Pool, SeatMap},
+    names::{
+        ActorRef, BuyerRef, Category, CommandKey, HoldId, Label, OrganizerId, PoolId, ShowId,
+        VenueId,
+    },
+    seatmap::{Point, Pool, SeatMap},
     time::Timestamp,
 };
 
@@ -35,18 +43,170 @@ use hakken_domain::{
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const ROUNDS: usize = 5;
-const ROUND: Duration = Duration::from_secs(2);
+const ROUND: Duration = Duration::from_millis(1_500);
+const SHOWS: usize = 1_000;
 const ENTRY_BYTES: usize = 450;
+const SYNCS: usize = 200;
+
+/// Makes every name and key another one.
+static TURN: AtomicU64 = AtomicU64::new(0);
+
+const GUIDE: &str = "\
+raw log: acknowledgements a second of a preallocated file with one sync a batch and nothing else,
+  for as many callers; the limit of this disk and these cores.
+one show, 1,000 shows: durable holds a second, on shows that are new in each round; share: of the
+  raw log.
+p50, p99: microseconds that one caller waits (one show); syncs: p99 counted in single syncs of the
+  raw file (median of 200), which is what a caller alone would wait at least.
+batch: events made durable together; commit: microseconds for that, from the loop and back.";
+
+const COLUMNS: [&str; 11] = [
+    "callers",
+    "raw log",
+    "one show",
+    "share",
+    "1,000 shows",
+    "share",
+    "p50",
+    "p99",
+    "syncs",
+    "batch",
+    "commit",
+];
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(run())
 }
 
-/// How many callers: `-- 64 1024`, or 1, 64 and 1,024.
+/// How many callers: `-- 64 1024`, or the usual ones.
 fn callers() -> Vec<usize> {
     let given: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
-    if given.is_empty() { vec![1, 64, 1_024] } else { given }
+    if given.is_empty() { vec![1, 16, 64, 256, 1_024] } else { given }
+}
+
+async fn run() -> Result<()> {
+    let dir = tempfile::Builder::new().prefix("holds-").tempdir_in(bench_dir()?)?;
+    let raw = Arc::new(RawLog::create(&dir.path().join("raw.log"))?);
+    let sync_micros = one_sync(&raw).await;
+    let data = DataDir::at(dir.path().join("data"));
+    data.create()?;
+    let store = Arc::new(SqliteStore::open(&data).await?);
+    let ports = Ports {
+        store: store.clone(),
+        side: store,
+        clock: Arc::new(SystemClock),
+        ids: Arc::new(RandomIds::new()?),
+    };
+    let own = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let engine = if std::env::var_os("OWN").is_some() {
+        let _guard = own.enter();
+        Engine::start(ports, Limits::default())
+    } else {
+        Engine::start(ports, Limits::default())
+    };
+    Box::leak(Box::new(own));
+
+    let title = format!(
+        "durable holds a second, embedded store (median of {ROUNDS} rounds; one sync: {sync_micros:.0} µs)"
+    );
+    let mut table = Table::new(title, GUIDE, &COLUMNS);
+    let mut lines = [Vec::new(), Vec::new(), Vec::new()];
+    for callers in callers() {
+        let measured = measure(&raw, &engine, callers).await?;
+        let [log, hot, spread] = measured.rates;
+        for (line, rate) in lines.iter_mut().zip([log, hot, spread]) {
+            line.push((callers as f64, rate));
+        }
+        table.row([
+            callers.to_string(),
+            thousands(log),
+            thousands(hot),
+            percent(hot, log),
+            thousands(spread),
+            percent(spread, log),
+            thousands(measured.p50),
+            thousands(measured.p99),
+            format!("{:.1}", measured.p99 / sync_micros),
+            thousands(measured.batch),
+            thousands(measured.commit_micros),
+        ]);
+    }
+    engine.stop().await;
+    table.print();
+    let mut plot = Plot::new("durable holds", "callers", "a second");
+    for (name, line) in ["raw log", "one show", "1,000 shows"].into_iter().zip(lines) {
+        plot.line(name, line);
+    }
+    plot.write_log("holds")
+}
+
+/// Microseconds that a caller alone waits for one entry in the raw log.
+async fn one_sync(raw: &RawLog) -> f64 {
+    let mut waits = Vec::with_capacity(SYNCS);
+    for _ in 0..SYNCS {
+        let began = Instant::now();
+        raw.append(vec![7; ENTRY_BYTES]).await;
+        waits.push(began.elapsed().as_nanos() as f64 / 1_000.0);
+    }
+    median(waits)
+}
+
+/// The figures for so many callers.
+struct Measured {
+    /// Raw log, one show, a thousand shows.
+    rates: [f64; 3],
+    p50: f64,
+    p99: f64,
+    batch: f64,
+    commit_micros: f64,
+}
+
+async fn measure(raw: &Arc<RawLog>, engine: &Engine, callers: usize) -> Result<Measured> {
+    let mut rates = [Vec::new(), Vec::new(), Vec::new()];
+    let (mut p50, mut p99, mut batches, mut commits) = (vec![], vec![], vec![], vec![]);
+    for _ in 0..ROUNDS {
+        let log = raw.clone();
+        let round = ask_for_a_while(callers, move |_, _| {
+            let log = log.clone();
+            async move { log.append(vec![7; ENTRY_BYTES]).await }
+        });
+        rates[0].push(round.await.rate);
+
+        let (hot, show) = (engine.clone(), open_show(engine).await?);
+        let before = Batches::of(engine.counters());
+        let round = ask_for_a_while(callers, move |caller, turn| {
+            let engine = hot.clone();
+            async move { hold(&engine, show, caller, turn).await }
+        });
+        let round = round.await;
+        let done = Batches::of(engine.counters()).since(&before);
+        rates[1].push(round.rate);
+        let waits: Vec<f64> = round.waits.into_iter().map(f64::from).collect();
+        p50.push(quantile(waits.clone(), 0.5));
+        p99.push(quantile(waits, 0.99));
+        batches.push(done.events / done.batches);
+        commits.push(done.micros / done.batches);
+
+        let spread = engine.clone();
+        let mut shows = Vec::with_capacity(SHOWS);
+        for _ in 0..SHOWS {
+            shows.push(open_show(engine).await?);
+        }
+        let shows: Arc<[ShowId]> = shows.into();
+        let round = ask_for_a_while(callers, move |caller, turn| {
+            let (engine, show) = (spread.clone(), shows[turn as usize % SHOWS]);
+            async move { hold(&engine, show, caller, turn).await }
+        });
+        rates[2].push(round.await.rate);
+    }
+    Ok(Measured {
+        rates: rates.map(median),
+        p50: median(p50),
+        p99: median(p99),
+        batch: median(batches),
+        commit_micros: median(commits),
+    })
 }
 
 /// What the loop has made durable.
@@ -57,8 +217,7 @@ struct Batches {
 }
 
 impl Batches {
-    fn of(engine: &Engine) -> Self {
-        let counters = engine.counters();
+    fn of(counters: &Counters) -> Self {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed) as f64;
         Self {
             events: read(&counters.events),
@@ -76,94 +235,41 @@ impl Batches {
     }
 }
 
-async fn run() -> Result<()> {
-    let callers = callers();
-    let dir = tempfile::Builder::new().prefix("hakken-bench").tempdir_in(target_dir())?;
-    DataDir::at(dir.path().join("data")).create()?;
-    let raw = Arc::new(RawLog::create(&dir.path().join("raw.log"))?);
-    let store = Arc::new(SqliteStore::open(&DataDir::at(dir.path().join("data"))).await?);
-    let ports = Ports {
-        store: store.clone(),
-        side: store,
-        clock: Arc::new(SystemClock),
-        ids: Arc::new(RandomIds::new()?),
-    };
-    let engine = Engine::start(ports, Limits::default());
-    let show = open_show(&engine).await?;
-
-    println!("durable holds per second, one show, embedded store (median of {ROUNDS} rounds)");
-    println!(
-        "{:>8} {:>12} {:>12} {:>8} {:>14} {:>12}",
-        "callers", "raw log", "holds", "share", "events a batch", "µs a batch"
-    );
-    for callers in callers {
-        let (mut log, mut holds) = (Vec::new(), Vec::new());
-        let before = Batches::of(&engine);
-        for _ in 0..ROUNDS {
-            let raw = raw.clone();
-            log.push(
-                rate(callers, move |_, _| {
-                    let raw = raw.clone();
-                    async move { raw.append(vec![7; ENTRY_BYTES]).await }
-                })
-                .await,
-            );
-            let engine = engine.clone();
-            holds.push(
-                rate(callers, move |caller, turn| {
-                    let engine = engine.clone();
-                    async move { hold(&engine, show, caller, turn).await }
-                })
-                .await,
-            );
-        }
-        let (log, holds) = (median(log), median(holds));
-        let share = 100.0 * holds / log;
-        let Batches { events, batches, micros } = Batches::of(&engine).since(&before);
-        println!(
-            "{callers:>8} {:>12} {:>12} {share:>7.0}% {:>14.0} {:>12.0}",
-            thousands(log),
-            thousands(holds),
-            events / batches,
-            micros / batches,
-        );
-    }
-    engine.stop().await;
-    Ok(())
+/// What callers that ask again and again came to.
+struct Round {
+    /// Answers a second.
+    rate: f64,
+    /// Microseconds that each answer took.
+    waits: Vec<f32>,
 }
 
-/// Beside the build, so that it is the same disk as in ordinary use and never a memory disk.
-fn target_dir() -> std::path::PathBuf {
-    let exe = std::env::current_exe().expect("a program has a path");
-    exe.parent().expect("it lies in a folder").to_path_buf()
-}
-
-/// How often per second `callers` get their answer.
-async fn rate<F, A>(callers: usize, ask: F) -> f64
+async fn ask_for_a_while<F, A>(callers: usize, ask: F) -> Round
 where
     F: Fn(usize, u64) -> A + Clone + Send + 'static,
     A: Future<Output = ()> + Send,
 {
-    static TURN: AtomicU64 = AtomicU64::new(0);
     let began = Instant::now();
     let tasks: Vec<_> = (0..callers)
         .map(|caller| {
             let ask = ask.clone();
             tokio::spawn(async move {
-                let mut answers = 0_u64;
+                let mut waits = Vec::with_capacity(8_192);
+                let mut asked = Instant::now();
                 while began.elapsed() < ROUND {
                     ask(caller, TURN.fetch_add(1, Ordering::Relaxed)).await;
-                    answers += 1;
+                    let answered = Instant::now();
+                    waits.push((answered - asked).as_nanos() as f32 / 1_000.0);
+                    asked = answered;
                 }
-                answers
+                waits
             })
         })
         .collect();
-    let mut answers = 0;
+    let mut waits = Vec::new();
     for task in tasks {
-        answers += task.await.expect("callers do not panic");
+        waits.extend(task.await.expect("callers do not panic"));
     }
-    answers as f64 / began.elapsed().as_secs_f64()
+    Round { rate: waits.len() as f64 / began.elapsed().as_secs_f64(), waits }
 }
 
 fn asker(key: &str) -> Asker {
@@ -178,15 +284,16 @@ fn asker(key: &str) -> Asker {
 
 /// A show with one pool so large that it is never sold out: every command brings one event.
 async fn open_show(engine: &Engine) -> Result<ShowId> {
-    let show = ShowId::derived("bench", "show");
+    let key = format!("open-{}", TURN.fetch_add(1, Ordering::Relaxed));
+    let show = ShowId::derived("bench", &key);
     let pool = Pool {
         id: PoolId::new("standing")?,
         capacity: 10_000_000,
-        category: hakken_domain::names::Category::new("standing")?,
+        category: Category::new("standing")?,
     };
     let seat_map = SeatMap {
-        name: hakken_domain::names::Label::new("bench")?,
-        focus: hakken_domain::seatmap::Point::default(),
+        name: Label::new("bench")?,
+        focus: Point::default(),
         sections: Vec::new(),
         pools: vec![pool],
     };
@@ -204,7 +311,7 @@ async fn open_show(engine: &Engine) -> Result<ShowId> {
         legs: 1,
         rules,
     };
-    ask(engine, show, command, "open").await?;
+    ask(engine, show, command, &key).await?;
     Ok(show)
 }
 

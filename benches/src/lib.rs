@@ -1,12 +1,20 @@
-//! What the benchmarks share: a raw log as the limit, and medians.
+//! What the benchmarks share: a raw log as the limit, medians, and how figures are shown.
 
 pub mod rawlog;
+pub mod report;
 
 /// The middle of several measurements.
 pub fn median(mut values: Vec<f64>) -> f64 {
     assert!(!values.is_empty(), "nothing was measured");
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
+}
+
+/// The value that a share of the values (0.5, 0.99) does not exceed.
+pub fn quantile(mut values: Vec<f64>, share: f64) -> f64 {
+    assert!(!values.is_empty(), "nothing was measured");
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * share).round() as usize]
 }
 
 /// Thousands with a separator: `123,456`.

@@ -12,6 +12,7 @@ pub mod envelope;
 pub mod gate;
 #[cfg(test)]
 mod golden;
+pub mod guard;
 pub mod inventory;
 pub mod legs;
 pub mod money;

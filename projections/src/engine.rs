@@ -282,6 +282,7 @@ impl Engine {
     pub(crate) async fn shutdown(&self) {
         for slot in &self.shared.slots {
             slot.control.send_modify(|control| control.closing = true);
+            lock(&slot.build).end_pause();
         }
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         while tasks.join_next().await.is_some() {}

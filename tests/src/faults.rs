@@ -30,6 +30,10 @@ pub enum Fault {
     LoseAnswer,
     /// It takes so many milliseconds.
     Slow(u64),
+    /// Nothing is written, which is known only after so many milliseconds.
+    FailSlowly(StoreErrorKind, u64),
+    /// Everything is written after so many milliseconds, but the answer is lost.
+    LoseAnswerSlowly(u64),
     /// Expected versions are not looked at: what the guard is there to prevent happens.
     IgnoreVersions,
 }
@@ -122,6 +126,15 @@ impl EventStore for FaultyStore {
                 Fault::Slow(millis) => {
                     tokio::time::sleep(Duration::from_millis(millis)).await;
                     self.inner.append(batch, now).await
+                }
+                Fault::FailSlowly(kind, millis) => {
+                    tokio::time::sleep(Duration::from_millis(millis)).await;
+                    Err(failed(kind))
+                }
+                Fault::LoseAnswerSlowly(millis) => {
+                    tokio::time::sleep(Duration::from_millis(millis)).await;
+                    self.inner.append(batch, now).await?;
+                    Err(failed(StoreErrorKind::Unavailable))
                 }
                 Fault::IgnoreVersions => self.append_anyway(batch, now).await,
             }

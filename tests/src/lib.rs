@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod faults;
+pub mod faulty_rows;
 pub mod scenario;
 pub mod sim;
 pub mod stores;

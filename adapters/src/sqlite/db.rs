@@ -1,4 +1,4 @@
-//! What the three database files have in common: how they are opened, told apart and created.
+//! What the two database files have in common: how they are opened, told apart and created.
 
 use std::{fs, io, path::Path, time::Duration};
 
@@ -24,15 +24,23 @@ pub(super) struct Schema {
 }
 
 /// What a file turned out to be.
-pub(super) enum Identity {
+enum Identity {
     /// Nothing yet.
     Empty,
     /// Of this kind and format.
     Same,
-    /// Of this kind, in another format.
-    OtherFormat(i64),
-    /// Somebody else's.
-    Foreign,
+    /// Of another kind or format.
+    Other,
+}
+
+/// SQLite's integers are signed. Positions never come near the difference.
+pub(super) fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// A negative position is damage; 0 is no position either, and is refused as such.
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
 }
 
 pub(super) fn options(path: &Path) -> SqliteConnectOptions {
@@ -43,7 +51,7 @@ pub(super) fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 /// The one connection that writes a file, which is made if it is missing.
-pub(super) async fn open_writer(
+async fn open_writer(
     path: &Path,
     synchronous: SqliteSynchronous,
 ) -> Result<SqliteConnection, sqlx::Error> {
@@ -68,7 +76,7 @@ pub(super) fn readers(path: &Path) -> SqlitePool {
         .connect_lazy_with(options)
 }
 
-pub(super) async fn identify<'c, E>(conn: E, schema: &Schema) -> Result<Identity, sqlx::Error>
+async fn identify<'c, E>(conn: E, schema: &Schema) -> Result<Identity, sqlx::Error>
 where
     E: Executor<'c, Database = sqlx::Sqlite>,
 {
@@ -82,16 +90,12 @@ where
     Ok(match (application_id, format, tables) {
         (0, 0, 0) => Identity::Empty,
         (id, format, _) if id == schema.application_id && format == schema.format => Identity::Same,
-        (id, format, _) if id == schema.application_id => Identity::OtherFormat(format),
-        _ => Identity::Foreign,
+        _ => Identity::Other,
     })
 }
 
 /// Creates the tables, all or none.
-pub(super) async fn create(
-    conn: &mut SqliteConnection,
-    schema: &Schema,
-) -> Result<(), sqlx::Error> {
+async fn create(conn: &mut SqliteConnection, schema: &Schema) -> Result<(), sqlx::Error> {
     let Schema { application_id, format, tables } = schema;
     let mut transaction = conn.begin().await?;
     sqlx::raw_sql(AssertSqlSafe(format!(
@@ -134,7 +138,7 @@ async fn open_existing(
     match identify(&mut conn, schema).await? {
         Identity::Empty => create(&mut conn, schema).await?,
         Identity::Same => {}
-        Identity::OtherFormat(_) | Identity::Foreign => {
+        Identity::Other => {
             conn.close().await?;
             return Ok(None);
         }

@@ -2,7 +2,6 @@
 
 use hakken_commands::store::StoreError;
 
-use super::chunk::Damage;
 use crate::fault::{corrupt, fatal, unavailable};
 
 // Result codes of SQLite, <https://www.sqlite.org/rescode.html>.
@@ -23,11 +22,6 @@ fn code(error: &sqlx::Error) -> Option<i32> {
     extended_code(error).map(|code| code & 0xff)
 }
 
-/// Whether the file is no database at all.
-pub(super) fn is_no_database(error: &sqlx::Error) -> bool {
-    code(error) == Some(NOT_A_DATABASE)
-}
-
 /// Whether the file itself is broken or no database.
 pub(super) fn is_damaged(error: &sqlx::Error) -> bool {
     matches!(code(error), Some(CORRUPT | NOT_A_DATABASE))
@@ -45,11 +39,5 @@ pub(super) fn write_failed(error: sqlx::Error) -> StoreError {
     match code(&error) {
         Some(BUSY | LOCKED) => unavailable(error),
         _ => fatal(error),
-    }
-}
-
-impl From<Damage> for StoreError {
-    fn from(damage: Damage) -> Self {
-        corrupt(damage)
     }
 }

@@ -1,20 +1,15 @@
 //! The embedded event store: SQLite in WAL mode, synced at every commit, one writing connection.
 //!
-//! `events.db` is a log: a batch of appends is one statement, and its events stand in chunks (see
-//! `chunk` for the format). Measured with batches of 1,000 events of 400 bytes: 567 thousand
-//! events a second in chunks, 178 thousand as one row each, 76 to 103 thousand as rows with a
-//! unique index over (stream, version), and 21 to 33 thousand of these once two million are
-//! stored. So the events of a stream are found by `index`, beside the log. Positions are
-//! 1, 2, 3, … without gaps: a missing chunk is noticed as well as a changed one.
+//! `events/` is a log of checksummed frames (see `log`), `index.db` says where in it the events of
+//! a stream are (see `index`), and `side.db` holds snapshots and checkpoints. Only `events/` must
+//! be kept. Positions are 1, 2, 3, … without gaps.
 //!
-//! `side.db` holds snapshots and checkpoints. Only `events.db` must be kept.
-//!
-//! What damage is noticed: any change of an event or a chunk, or a chunk that is missing, when it
-//! is read (checksums, positions without gaps); newest events that are missing, at the start, if
-//! `index.db` or `side.db` has seen them. Not noticed: the loss of newest events together with
-//! both of these, which is what putting a backup back looks like.
+//! What damage is noticed: a file that is missing, cut short or of another store, and a changed
+//! byte behind which later events stand, at the start; any other changed byte when it is read;
+//! newest events that are missing, at the start, if `index.db` or `side.db` has seen them. Not
+//! noticed: the loss of newest events together with both of these, which is what putting a backup
+//! back looks like.
 
-mod chunk;
 mod db;
 mod fault;
 mod index;
@@ -38,7 +33,12 @@ pub use open::{OpenError, OpenOptions};
 pub use reader::SqliteReader;
 use tokio::{sync::Mutex, task::JoinHandle};
 
-use self::{chunk::Damage, index::Index, log::Log, side::Side, writer::Writer};
+use self::{
+    index::Index,
+    log::{Damage, Log},
+    side::Side,
+    writer::Writer,
+};
 use crate::{
     data_dir::DataDir,
     fault::fatal,
@@ -144,7 +144,7 @@ impl SqliteStore {
 
     /// Opens the store of a data directory for reading, also while a server writes it.
     pub async fn open_read_only(dir: &DataDir) -> Result<SqliteReader, OpenError> {
-        open::open_read_only(dir).await
+        open::open_read_only(dir)
     }
 
     /// Waits for what is being appended, then closes every file and gives up the lock. Appends
@@ -157,9 +157,10 @@ impl SqliteStore {
         let mut writer = self.shared.writer.lock().await;
         self.shared.live.end();
         self.shared.reads.index.close().await;
-        self.shared.reads.log.pool.close().await;
+        self.shared.reads.log.close();
         self.shared.side.close(self.shared.live.head()).await;
-        writer.close().await
+        writer.close();
+        Ok(())
     }
 }
 

@@ -9,38 +9,26 @@ use std::{
 
 use hakken_commands::store::StoreError;
 use hakken_domain::{envelope::Position, time::Timestamp};
-use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteSynchronous};
 use tokio::sync::Mutex;
 
 use super::{
     Reads, Shared, SqliteReader, SqliteStore,
-    db::{self, DerivedError, DerivedOpenError, Identity, Schema},
-    fault,
+    db::{DerivedError, DerivedOpenError},
     index::Index,
-    log::Log,
+    log::{self, Log, LogFault, LogOptions, Tail},
     side::Side,
     writer::Writer,
 };
 use crate::{data_dir::DataDir, live::LiveFeed};
 
-/// The events; their application id reads "Hakk".
-const SCHEMA: Schema = Schema {
-    application_id: 0x4861_6b6b,
-    format: 1,
-    tables: "CREATE TABLE store (id BLOB NOT NULL) STRICT;
-             INSERT INTO store VALUES (randomblob(16));
-             CREATE TABLE log (
-                 last INTEGER PRIMARY KEY, first INTEGER NOT NULL,
-                 crc INTEGER NOT NULL, bytes BLOB NOT NULL
-             ) STRICT",
-};
-
 /// How a store is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenOptions {
-    /// Most bytes that the file of events may have; more is refused like a full disk. None: as
+    /// Most bytes that the events may take; more is refused like a full disk. None: as
     /// many as the disk takes.
     pub max_events_bytes: Option<u64>,
+    /// Bytes of a file of events; the first ones are smaller.
+    pub segment_bytes: u64,
     /// The newest events are indexed in memory; so many of them become a part of `index.db` at
     /// once.
     pub index_flush_events: usize,
@@ -48,7 +36,7 @@ pub struct OpenOptions {
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { max_events_bytes: None, index_flush_events: 65_536 }
+        Self { max_events_bytes: None, segment_bytes: 64 << 20, index_flush_events: 65_536 }
     }
 }
 
@@ -83,9 +71,9 @@ pub enum OpenError {
         /// The file.
         file: PathBuf,
         /// The format it has.
-        found: i64,
+        found: u64,
         /// The newest format that is known here.
-        known: i64,
+        known: u64,
     },
     /// What is stored is broken.
     #[error(
@@ -116,15 +104,15 @@ fn unusable(
     OpenError::Unusable { file, source: error.into() }
 }
 
-/// What an error of SQLite while opening the events means.
-fn events_failed(dir: &DataDir, error: sqlx::Error) -> OpenError {
-    let file = dir.events.clone();
-    if fault::is_no_database(&error) {
-        OpenError::NotAStore { file }
-    } else if fault::is_damaged(&error) {
-        OpenError::Damaged { file, source: error.into() }
-    } else {
-        unusable(file, error)
+/// What a fault of the log while opening means.
+fn log_failed(fault: LogFault) -> OpenError {
+    match fault {
+        LogFault::Io { file, error } => unusable(file, error),
+        LogFault::Damaged { file, damage } => OpenError::Damaged { file, source: damage.into() },
+        LogFault::Foreign { file } => OpenError::NotAStore { file },
+        LogFault::OtherFormat { file, format } => {
+            OpenError::Newer { file, found: format.into(), known: log::FORMAT.into() }
+        }
     }
 }
 
@@ -163,74 +151,40 @@ fn lock(dir: &DataDir) -> Result<File, OpenError> {
     }
 }
 
-/// Opens the events for writing; creates them if there are none.
-async fn open_events(
-    dir: &DataDir,
-    options: &OpenOptions,
-) -> Result<(SqliteConnection, Vec<u8>), OpenError> {
-    let failed = |error| events_failed(dir, error);
-    // Looked at before anything is changed: opening for writing turns a file to WAL.
-    if std::fs::metadata(&dir.events).is_ok_and(|file| file.len() > 0) {
-        let mut conn =
-            sqlx::ConnectOptions::connect(&db::options(&dir.events)).await.map_err(failed)?;
-        let identity = db::identify(&mut conn, &SCHEMA).await.map_err(failed)?;
-        conn.close().await.map_err(failed)?;
-        known(dir, identity)?;
-    }
-    let mut conn = db::open_writer(&dir.events, SqliteSynchronous::Full).await.map_err(failed)?;
-    // 16 MiB: a checkpoint (two more syncs) every 4 MiB, as by default, is felt in small batches.
-    conn.execute("PRAGMA wal_autocheckpoint = 4096").await.map_err(failed)?;
-    if known(dir, db::identify(&mut conn, &SCHEMA).await.map_err(failed)?)? {
-        db::create(&mut conn, &SCHEMA).await.map_err(failed)?;
-    }
-    if let Some(bytes) = options.max_events_bytes {
-        let page_bytes: i64 =
-            sqlx::query_scalar("PRAGMA page_size").fetch_one(&mut conn).await.map_err(failed)?;
-        let pages = i64::try_from(bytes).unwrap_or(i64::MAX) / page_bytes.max(1);
-        conn.execute(sqlx::AssertSqlSafe(format!("PRAGMA max_page_count = {pages}")))
-            .await
-            .map_err(failed)?;
-    }
-    let id =
-        sqlx::query_scalar("SELECT id FROM store").fetch_one(&mut conn).await.map_err(failed)?;
-    Ok((conn, id))
-}
-
-/// Whether a file is new; an error if it is not ours to write.
-fn known(dir: &DataDir, identity: Identity) -> Result<bool, OpenError> {
-    let file = dir.events.clone();
-    match identity {
-        Identity::Empty => Ok(true),
-        Identity::Same => Ok(false),
-        Identity::OtherFormat(found) => Err(OpenError::Newer { file, found, known: SCHEMA.format }),
-        Identity::Foreign => Err(OpenError::NotAStore { file }),
-    }
-}
-
 async fn last_recorded_at(log: &Log, head: Position) -> Result<Timestamp, StoreError> {
     let newest = log.read_all(Position(head.0.saturating_sub(1)), 1).await?;
     Ok(newest.first().map_or(Timestamp::default(), |event| event.recorded_at))
 }
 
+/// Opens the events for writing; says what a crash had left.
+fn open_log(dir: &DataDir, options: &OpenOptions) -> Result<Log, OpenError> {
+    let options =
+        LogOptions { segment_bytes: options.segment_bytes, max_bytes: options.max_events_bytes };
+    let (log, tail) = Log::open(&dir.events, &options).map_err(log_failed)?;
+    if let Tail::CutOff { .. } = tail {
+        tracing::warn!("an append that was cut off, and so never acknowledged, was dropped");
+    }
+    Ok(log)
+}
+
 /// Opens a store for writing.
 pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<SqliteStore, OpenError> {
     let lock = lock(dir)?;
-    let (conn, id) = open_events(dir, options).await?;
+    let log = open_log(dir, options)?;
     let failed = |error| store_failed(dir, error);
-    let log = Log { pool: db::readers(&dir.events) };
     let head = log.head().await.map_err(failed)?;
     let newest = last_recorded_at(&log, head).await.map_err(failed)?;
     let flush_events = options.index_flush_events.max(1);
     let (index, keeper) = Index::open(&dir.index, &log, head, flush_events)
         .await
         .map_err(|error| derived_failed(dir, &dir.index, error))?;
-    let side = Side::open(&dir.side, &id, &log, head)
+    let side = Side::open(&dir.side, &log.store_id(), head)
         .await
         .map_err(|error| derived_failed(dir, &dir.side, error))?;
     Ok(SqliteStore {
         shared: Arc::new(Shared {
             reads: Reads { log, index },
-            writer: Mutex::new(Writer::new(conn, head, newest, lock)),
+            writer: Mutex::new(Writer::new(head, newest, lock)),
             live: Arc::new(LiveFeed::new(head)),
             side,
         }),
@@ -239,15 +193,9 @@ pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<SqliteS
 }
 
 /// Opens a store for reading, while a server may be writing it.
-pub(super) async fn open_read_only(dir: &DataDir) -> Result<SqliteReader, OpenError> {
-    if !dir.events.is_file() {
-        return Err(OpenError::Missing { file: dir.events.clone() });
+pub(super) fn open_read_only(dir: &DataDir) -> Result<SqliteReader, OpenError> {
+    match Log::open_read_only(&dir.events).map_err(log_failed)? {
+        Some(log) => Ok(SqliteReader { log, index: dir.index.clone() }),
+        None => Err(OpenError::Missing { file: dir.events.clone() }),
     }
-    let log = Log { pool: db::readers(&dir.events) };
-    let failed = |error| events_failed(dir, error);
-    let identity = db::identify(&log.pool, &SCHEMA).await.map_err(failed)?;
-    if known(dir, identity)? {
-        return Err(OpenError::NotAStore { file: dir.events.clone() });
-    }
-    Ok(SqliteReader { log, index: dir.index.clone() })
 }

@@ -33,7 +33,7 @@ pub struct SqliteReader {
 impl SqliteReader {
     /// Closes the files.
     pub async fn close(self) {
-        self.log.pool.close().await;
+        self.log.close();
     }
 
     /// The writer's index has the older events of a stream; the rest of the log is searched.

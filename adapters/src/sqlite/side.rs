@@ -19,9 +19,8 @@ use sqlx::{
 };
 
 use super::{
-    db::{self, DerivedError, DerivedOpenError, Schema},
+    db::{self, DerivedError, DerivedOpenError, Schema, signed, unsigned},
     fault::{is_damaged, read_failed},
-    log::{Log, signed, unsigned},
 };
 use crate::fault::unavailable;
 
@@ -51,7 +50,6 @@ impl Side {
     pub(super) async fn open(
         path: &Path,
         store_id: &[u8],
-        log: &Log,
         head: Position,
     ) -> Result<Self, DerivedOpenError> {
         let mut conn = db::open_derived(path, &SCHEMA, SqliteSynchronous::Off).await?;
@@ -63,10 +61,7 @@ impl Side {
             Fit::Good => None,
             Fit::Damaged => Some("damaged"),
             Fit::Foreign => Some("of another store"),
-            Fit::Ahead => {
-                log.check_structure().await?;
-                Some("of later events than events.db has (was an older one put back?)")
-            }
+            Fit::Ahead => Some("of later events than there are (was an older backup put back?)"),
         };
         if let Some(problem) = problem {
             tracing::warn!(file = %path.display(), problem, "replaced by a fresh file");

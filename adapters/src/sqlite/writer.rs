@@ -1,32 +1,25 @@
-//! Appending: the one connection that writes, and what it must know.
+//! Appending: one batch at a time, and what must be known for that.
 
 use std::{fs::File, sync::Arc};
 
-use hakken_commands::store::{Append, Appended, MAX_CONFLICT_EVENTS, StoreError, StoreErrorKind};
+use hakken_commands::store::{Append, Appended, MAX_CONFLICT_EVENTS, StoreError};
 use hakken_domain::{
     envelope::{Position, StoredEvent},
     time::Timestamp,
 };
-use sqlx::SqliteConnection;
 
-use super::{
-    Reads,
-    chunk::{self, Span},
-    fault::write_failed,
-};
+use super::{Reads, log};
 use crate::{
     fault::{fatal, unavailable},
     live::LiveFeed,
     plan::{Plan, Planned, plan},
 };
 
-/// Most bytes of one batch: SQLite takes no value of a gigabyte.
+/// Most bytes of one batch.
 const MAX_BATCH_BYTES: usize = 512 * 1024 * 1024;
 
 /// The writer's state; one append at a time has it.
 pub(super) struct Writer {
-    /// None once the store is closed.
-    conn: Option<SqliteConnection>,
     head: Position,
     last_recorded_at: Timestamp,
     /// Why nothing more may be written.
@@ -39,29 +32,13 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(
-        conn: SqliteConnection,
-        head: Position,
-        last_recorded_at: Timestamp,
-        lock: File,
-    ) -> Self {
-        Self {
-            conn: Some(conn),
-            head,
-            last_recorded_at,
-            failed: None,
-            under_way: false,
-            lock: Some(lock),
-        }
+    pub(super) fn new(head: Position, last_recorded_at: Timestamp, lock: File) -> Self {
+        Self { head, last_recorded_at, failed: None, under_way: false, lock: Some(lock) }
     }
 
-    /// Gives up the connection and, after it, the lock.
-    pub(super) async fn close(&mut self) -> Result<(), StoreError> {
-        if let Some(conn) = self.conn.take() {
-            sqlx::Connection::close(conn).await.map_err(unavailable)?;
-        }
+    /// Gives up the lock.
+    pub(super) fn close(&mut self) {
         self.lock = None;
-        Ok(())
     }
 
     /// Refuses to go on after a failure: a sync that failed must never be tried again.
@@ -86,6 +63,9 @@ impl Writer {
         now: Timestamp,
     ) -> Result<Vec<Appended>, StoreError> {
         self.check_usable()?;
+        if self.lock.is_none() {
+            return Err(unavailable("it was closed"));
+        }
         reads.index.room().await?;
         let streams: Vec<_> = batch.iter().map(|append| append.stream).collect();
         let heads = reads.index.heads(&streams).await?;
@@ -103,7 +83,7 @@ impl Writer {
         }
         if let Some(newest) = events.last() {
             let position = newest.position;
-            let log_crc = self.write(&events).await?;
+            let log_crc = self.write(&reads.log, &events).await?;
             self.head = position;
             self.last_recorded_at = recorded_at;
             reads.index.record(&events, log_crc);
@@ -112,59 +92,25 @@ impl Writer {
         Ok(answers)
     }
 
-    /// Writes a batch with one statement, which is a transaction of its own. Answers the checksum
-    /// of the last chunk.
-    async fn write(&mut self, events: &[Arc<StoredEvent>]) -> Result<u32, StoreError> {
-        let size: usize = events.iter().map(|event| event.data.len() + event.meta.len()).sum();
+    /// Writes a batch durably. Answers the checksum of its last frame.
+    async fn write(
+        &mut self,
+        log: &log::Log,
+        events: &[Arc<StoredEvent>],
+    ) -> Result<u32, StoreError> {
+        let size: usize = events.iter().map(|event| log::event_bytes(event)).sum();
         if size > MAX_BATCH_BYTES {
             return Err(unavailable(format!(
                 "a batch of {size} bytes is too large; at most {MAX_BATCH_BYTES} are taken"
             )));
         }
-        let (bytes, spans) = chunk::encode(events);
-        let log_crc = spans.last().map_or(0, |span| span.crc);
-        let conn = self.conn.as_mut().ok_or_else(|| unavailable("it was closed"))?;
-        let insert = match spans.as_slice() {
-            // Small batches are one chunk, which needs no cutting.
-            [one] => {
-                sqlx::query("INSERT INTO log (first, last, crc, bytes) VALUES (?1, ?2, ?3, ?4)")
-                    .bind(super::log::signed(one.first))
-                    .bind(super::log::signed(one.last))
-                    .bind(i64::from(one.crc))
-                    .bind(bytes)
-            }
-            _ => sqlx::query(
-                "INSERT INTO log (first, last, crc, bytes)
-                 SELECT value->>0, value->>1, value->>2, substr(?1, value->>3, value->>4)
-                 FROM json_each(?2)",
-            )
-            .bind(bytes)
-            .bind(places(&spans)),
-        };
         self.under_way = true;
-        let written = insert.execute(conn).await;
+        let written = log.append(events.to_vec()).await;
         self.under_way = false;
-        match written {
-            Ok(_) => Ok(log_crc),
-            Err(error) => {
-                let error = write_failed(error);
-                if error.kind == StoreErrorKind::Fatal {
-                    tracing::error!(%error, "appending failed; nothing more is written");
-                    self.failed = Some(error.source.to_string().into());
-                }
-                Err(error)
-            }
+        if let Err(error) = &written {
+            tracing::error!(%error, "appending failed; nothing more is written");
+            self.failed = Some(error.source.to_string().into());
         }
+        written
     }
-}
-
-/// Where the chunks stand among the bytes, as JSON; SQLite counts from 1.
-fn places(spans: &[Span]) -> String {
-    let places: Vec<String> = spans
-        .iter()
-        .map(|Span { first, last, crc, start, length }| {
-            format!("[{first},{last},{crc},{},{length}]", start + 1)
-        })
-        .collect();
-    format!("[{}]", places.join(","))
 }

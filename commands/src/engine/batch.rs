@@ -1,11 +1,10 @@
 //! Decisions that are made durable together, and the questions that are answered then.
 
-use std::{any::Any, collections::HashMap, ops::Range};
+use std::{any::Any, collections::HashMap, ops::Range, sync::Arc};
 
 use hakken_domain::{
     Rejection,
-    envelope::{Decoded, Position, StreamId, Version},
-    names::EventId,
+    envelope::{Position, StoredEvent, StreamId, Version},
 };
 
 use super::{Pending, entry::Facts};
@@ -35,11 +34,22 @@ pub(super) struct Item {
     pub(super) answer: Answer,
 }
 
+impl Item {
+    /// What no answer may be: given when something is decided, whether it becomes durable or not.
+    pub(super) fn early(self) -> Self {
+        let answer = match self.answer {
+            Answer::Happened(_) => Answer::AlreadyHappened,
+            other => other,
+        };
+        Self { answer, ..self }
+    }
+}
+
 /// The events of one stream in a batch.
 pub(super) struct Part {
     pub(super) stream: StreamId,
     pub(super) expected: Version,
-    pub(super) events: Vec<(EventId, Decoded)>,
+    pub(super) events: Vec<NewEvent>,
     /// To be kept as a snapshot once the events are durable.
     pub(super) snapshot: Option<Facts>,
 }
@@ -64,7 +74,7 @@ impl Batch {
         &mut self,
         stream: StreamId,
         expected: Version,
-        events: impl IntoIterator<Item = (EventId, Decoded)>,
+        events: impl IntoIterator<Item = NewEvent>,
     ) -> Range<usize> {
         let place = *self.places.entry(stream).or_insert_with(|| {
             self.parts.push(Part { stream, expected, events: Vec::new(), snapshot: None });
@@ -108,11 +118,11 @@ impl Batch {
         std::mem::take(&mut self.places)
     }
 
-    /// Takes the events out and encodes them, off the loop's own task.
-    pub(super) fn take_events(&mut self) -> Vec<RawAppend> {
+    /// Takes the events out, to be appended.
+    pub(super) fn take_events(&mut self) -> Vec<Append> {
         self.parts
             .iter_mut()
-            .map(|part| RawAppend {
+            .map(|part| Append {
                 stream: part.stream,
                 expected: part.expected,
                 events: std::mem::take(&mut part.events),
@@ -121,30 +131,7 @@ impl Batch {
     }
 }
 
-/// Events of one stream, not encoded yet.
-pub(super) struct RawAppend {
-    stream: StreamId,
-    expected: Version,
-    events: Vec<(EventId, Decoded)>,
-}
-
-impl RawAppend {
-    pub(super) fn encode(self) -> Append {
-        Append {
-            stream: self.stream,
-            expected: self.expected,
-            events: self
-                .events
-                .into_iter()
-                .map(|(id, event)| NewEvent::encode(id, event))
-                .collect(),
-        }
-    }
-}
-
 /// Where an answer without events of its own stands.
-pub(super) fn position_of(
-    stored: &[std::sync::Arc<hakken_domain::envelope::StoredEvent>],
-) -> Position {
+pub(super) fn position_of(stored: &[Arc<StoredEvent>]) -> Position {
     stored.last().map_or(Position::default(), |event| event.position)
 }

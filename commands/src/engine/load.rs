@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use hakken_domain::envelope::{StoredEvent, StreamId, Version};
+use tokio::runtime::RuntimeFlavor;
 use tracing::warn;
 
 use super::{Ports, entry::Facts};
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{Snapshot, StoreError, StoreErrorKind};
 
 const PAGE: usize = 2_000;
 
@@ -70,6 +71,17 @@ pub(super) fn fold(facts: &mut Facts, events: &[Arc<StoredEvent>]) -> Result<(),
         facts.position = event.position;
     }
     Ok(())
+}
+
+/// Encodes a snapshot off the runtime's threads, unless it has one alone: there a simulation must
+/// be repeatable, and another thread would be ready now or then.
+pub(super) async fn encode(facts: Facts) -> Snapshot {
+    let runtime = tokio::runtime::Handle::current();
+    if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+        return facts.snapshot();
+    }
+    let encoded = runtime.spawn_blocking(move || facts.snapshot());
+    encoded.await.expect("states have a postcard form")
 }
 
 /// A snapshot that cannot be read costs time, nothing else.

@@ -6,6 +6,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use hakken_domain::{
     Context, Outcome,
     envelope::{Decoded, Metadata, Position, StoredEvent, StreamId, StreamKind, Version},
+    guard::Guard,
     names::ActorRef,
     time::Timestamp,
 };
@@ -23,7 +24,7 @@ use super::{
     entry::{Entry, Facts},
     load::{self, Loaded},
 };
-use crate::store::{Appended, StoreError, StoreErrorKind};
+use crate::store::{Appended, NewEvent, StoreError, StoreErrorKind};
 
 /// Most snapshots on their way to the side store; each is a copy of its stream's state.
 const MAX_SAVES: usize = 16;
@@ -217,7 +218,7 @@ impl Loop {
         pending.attempts += 1;
         let stream = pending.stream;
         if let (Tenant::Of(asking), Some(owner)) = (pending.ask.tenant(), facts.owner)
-            && asking != owner
+            && Guard::NotYours.sees(asking != owner)
         {
             pending.ask.fail(CommandError::NotYours);
             return Taken::Noted;
@@ -231,7 +232,7 @@ impl Loop {
             Ask::Read { question, .. } => Answer::Seen(question(&facts.state, facts.version)),
             Ask::Execute { command, asker, .. } => {
                 let due = facts.state.due(now);
-                if !due.is_empty() {
+                if Guard::HoldLapsed.sees(!due.is_empty()) {
                     let meta = expiry_metadata(facts, &self.expiry_actor);
                     Self::happen(&mut self.open, &self.ports, stream, facts, due, &meta, now);
                 }
@@ -271,6 +272,7 @@ impl Loop {
     fn is_proven(&self, item: &Item) -> bool {
         use Answer::{Happened, KeyReused, Repeated};
         self.sole_writer
+            || Guard::Unproven.is_out()
             || item.pending.fresh
             || matches!(item.answer, Happened(_) | Repeated { .. } | KeyReused)
     }
@@ -289,7 +291,9 @@ impl Loop {
         let decoded = events.into_iter().map(|event| {
             let decoded = Decoded { event, meta: meta.clone() };
             facts.evolve(&decoded);
-            (ports.ids.event_id(now), decoded)
+            // Encoded here, while the batch before is being made durable, and not when it is this
+            // batch's turn: then everybody would wait for it.
+            NewEvent::encode(ports.ids.event_id(now), decoded)
         });
         open.push(stream, expected, decoded)
     }
@@ -300,6 +304,9 @@ impl Loop {
         let stream = item.pending.stream;
         let entry = self.streams.get_mut(&stream).expect("being decided");
         entry.open = self.open.place(stream).map_or(0, |at| self.open.parts[at].events.len());
+        if Guard::NotDurable.is_out() {
+            return self.answer(item.early(), &[]);
+        }
         if entry.is_dirty() {
             // Also when only the batch under way stands behind it: batches become durable in
             // order, and its own answer is then a moment later, never earlier.
@@ -333,15 +340,7 @@ impl Loop {
         let task: Task<_> = if events.is_empty() {
             Box::pin(async { Ok(Vec::new()) })
         } else {
-            let task = tokio::spawn(async move {
-                let appends = events.into_iter().map(super::batch::RawAppend::encode).collect();
-                store.append(appends, now).await
-            });
-            Box::pin(async move {
-                task.await.unwrap_or_else(|panic| {
-                    Err(StoreError { kind: StoreErrorKind::Fatal, source: panic.into() })
-                })
-            })
+            Box::pin(async move { store.append(events, now).await })
         };
         UnderWay { batch, began: Instant::now(), task }
     }
@@ -358,13 +357,13 @@ impl Loop {
                 }
                 self.written(batch, appended);
             }
-            Err(error) if error.kind == StoreErrorKind::Unavailable => {
-                warn!(%error, "batch not acknowledged; its streams are read again");
-                self.undo(batch);
-            }
-            Err(error) => {
+            Err(error) if Guard::StoreFailed.sees(error.kind != StoreErrorKind::Unavailable) => {
                 error!(%error, "the write loop stops");
                 self.fail(batch);
+            }
+            Err(error) => {
+                warn!(%error, "batch not acknowledged; its streams are read again");
+                self.undo(batch);
             }
         }
     }
@@ -432,8 +431,7 @@ impl Loop {
         }
         let side = self.ports.side.clone();
         self.saves.spawn(async move {
-            let encoded = tokio::task::spawn_blocking(move || facts.snapshot());
-            let snapshot = encoded.await.expect("states have a postcard form");
+            let snapshot = load::encode(facts).await;
             if let Err(error) = side.save_snapshot(stream, snapshot).await {
                 warn!(%stream, %error, "snapshot not kept; the next start takes longer");
             }
@@ -482,7 +480,9 @@ impl Loop {
         streams.dedup();
         for stream in streams {
             let mut again = batch.withdraw(stream);
-            again.extend(self.open.withdraw(stream));
+            if Guard::DecidedOnTop.stands() {
+                again.extend(self.open.withdraw(stream));
+            }
             let attempt = again.iter().map(|p| p.attempts).max().unwrap_or(1);
             let again: Vec<_> =
                 again.into_iter().filter_map(|p| self.may_try_again(p, false)).collect();
@@ -626,12 +626,12 @@ impl Loop {
 
 /// What the stream remembers of the question's key.
 fn remembered(pending: &Pending, facts: &Facts) -> Option<Answer> {
-    let known = facts.recall(pending.key_hash?)?;
+    let known = facts.recall(pending.key_hash?).filter(|_| Guard::KeyKnown.stands())?;
     let (_, request) = pending.ask.asker()?.key.as_ref()?;
-    Some(if known.request == request.0 {
-        Answer::Repeated { first: known.first, count: known.count }
-    } else {
+    Some(if Guard::KeyReused.sees(known.request != request.0) {
         Answer::KeyReused
+    } else {
+        Answer::Repeated { first: known.first, count: known.count }
     })
 }
 

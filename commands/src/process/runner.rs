@@ -8,7 +8,10 @@ use std::{
 };
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use hakken_domain::envelope::{Position, StoredEvent, StreamId};
+use hakken_domain::{
+    envelope::{Position, StoredEvent, StreamId},
+    guard::Guard,
+};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -200,8 +203,14 @@ impl Runner {
         let mut save_at = Instant::now() + CHECKPOINT_EVERY;
         loop {
             let room = lock(&self.shared).unanswered.len() < QUEUE;
+            // In this order: what is rarely ready first, so that nothing waits for ever.
             tokio::select! {
+                biased;
                 () = told(stopped) => return true,
+                () = tokio::time::sleep_until(save_at) => {
+                    self.save_checkpoint().await;
+                    save_at = Instant::now() + CHECKPOINT_EVERY;
+                }
                 Some(event) = self.under_way.next(), if !self.under_way.is_empty() => {
                     self.answered(&event);
                 }
@@ -216,10 +225,6 @@ impl Runner {
                     }
                     None => return false,
                 },
-                () = tokio::time::sleep_until(save_at) => {
-                    self.save_checkpoint().await;
-                    save_at = Instant::now() + CHECKPOINT_EVERY;
-                }
             }
         }
     }
@@ -293,7 +298,10 @@ impl Runner {
     }
 
     async fn save_checkpoint(&mut self) {
-        let done = lock(&self.shared).done();
+        let done = {
+            let shared = lock(&self.shared);
+            if Guard::Unanswered.is_out() { shared.seen } else { shared.done() }
+        };
         if done <= self.saved {
             return;
         }
@@ -324,8 +332,9 @@ impl Pause {
     /// Waits; true if told to stop meanwhile.
     async fn or_stopped(&mut self, stopped: &mut watch::Receiver<bool>) -> bool {
         tokio::select! {
-            () = self.wait() => false,
+            biased;
             () = told(stopped) => true,
+            () = self.wait() => false,
         }
     }
 }

@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use hakken_domain::{
     Event,
     envelope::{Position, StoredEvent, StreamId},
+    guard::Guard,
     inventory,
     names::{ActorRef, HoldId, OrganizerId},
     time::Timestamp,
@@ -105,7 +106,8 @@ impl Holds {
 
     /// From here all live holds can be found again.
     fn checkpoint(&self) -> Position {
-        self.began.first_key_value().map_or(self.seen, |(first, _)| Position(first.0 - 1))
+        let first = self.began.first_key_value().filter(|_| Guard::HoldLive.stands());
+        first.map_or(self.seen, |(first, _)| Position(first.0 - 1))
     }
 }
 
@@ -153,10 +155,20 @@ async fn run(
         let mut feed = store.follow(holds.seen);
         let mut next = Instant::now() + EVERY;
         loop {
+            // In this order: what is rarely ready first, so that nothing waits for ever.
             tokio::select! {
+                biased;
                 () = told(&mut stopped) => {
                     save(&*side, &holds).await;
                     return;
+                }
+                () = tokio::time::sleep_until(next) => {
+                    sweep(&engine, &holds).await;
+                    rounds += 1;
+                    if rounds % CHECKPOINT_EVERY == 0 {
+                        save(&*side, &holds).await;
+                    }
+                    next = Instant::now() + EVERY;
                 }
                 batch = feed.next() => match batch {
                     Some(Ok(events)) => events.iter().for_each(|event| holds.fold(event)),
@@ -166,19 +178,12 @@ async fn run(
                     }
                     None => break,
                 },
-                () = tokio::time::sleep_until(next) => {
-                    sweep(&engine, &holds).await;
-                    rounds += 1;
-                    if rounds % CHECKPOINT_EVERY == 0 {
-                        save(&*side, &holds).await;
-                    }
-                    next = Instant::now() + EVERY;
-                }
             }
         }
         tokio::select! {
-            () = tokio::time::sleep(EVERY) => {}
+            biased;
             () = told(&mut stopped) => return,
+            () = tokio::time::sleep(EVERY) => {}
         }
     }
 }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     Context, Decider, Outcome, Rules,
+    guard::Guard,
     legs::MAX_LEGS,
     names::{Allotment, Reason, SeatId, VenueId},
     seatmap::SeatMap,
@@ -156,12 +157,19 @@ pub(super) fn known_pools(
 pub(super) fn check_free(sales: &Sales, wanted: &Taken) -> Result<(), Rejection> {
     let (seats, mask) = (&wanted.seats, wanted.legs.mask());
     let status = |seat| sales.seats.status(seat);
-    let kept_for_another = |seat| matches!(status(seat), Status::Allotted(allotment) if wanted.allotment != Some(allotment));
-    refuse_seat(sales, seats, |s| status(s) == Status::Blocked, Rejection::SeatBlocked)?;
+    let kept_for_another = |seat| {
+        let Status::Allotted(allotment) = status(seat) else { return false };
+        Guard::SeatAllotted.sees(wanted.allotment != Some(allotment))
+    };
+    let blocked = |seat| Guard::SeatBlocked.sees(status(seat) == Status::Blocked);
+    let taken = |seat| Guard::SeatTaken.sees(!sales.seats.is_free(seat, mask));
+    refuse_seat(sales, seats, blocked, Rejection::SeatBlocked)?;
     refuse_seat(sales, seats, kept_for_another, Rejection::SeatAllotted)?;
-    refuse_seat(sales, seats, |s| !sales.seats.is_free(s, mask), Rejection::SeatTaken)?;
-    let exhausted =
-        |places: &&PoolCount| !sales.pools.has_room(**places, wanted.allotment, wanted.legs);
+    refuse_seat(sales, seats, taken, Rejection::SeatTaken)?;
+    let exhausted = |places: &&PoolCount| {
+        let has_room = sales.pools.has_room(**places, wanted.allotment, wanted.legs);
+        Guard::PoolExhausted.sees(!has_room)
+    };
     match wanted.pools.iter().find(exhausted) {
         Some(places) => Err(Rejection::PoolExhausted(sales.pools.id(places.pool).clone())),
         None => Ok(()),

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Outcome,
+    guard::Guard,
     names::{BuyerRef, HoldId, OrderId},
     time::Timestamp,
 };
@@ -58,7 +59,8 @@ pub(super) fn hold(sales: &Sales, ask: &HoldSeats, now: Timestamp) -> Decision {
     }
     if let Some(limit) = rules.max_places_per_buyer {
         let has = sales.buyers.get(&ask.buyer).copied().unwrap_or(0);
-        refuse(count + u64::from(has) > u64::from(limit), Rejection::BuyerLimit)?;
+        let is_over = count + u64::from(has) > u64::from(limit);
+        refuse(Guard::BuyerLimit.sees(is_over), Rejection::BuyerLimit)?;
     }
 
     // From here on it must succeed. A hold of no time at all would be over before it is seen.
@@ -147,7 +149,8 @@ pub(super) fn confirm(
     match sales.holds.get(&hold) {
         None => Err(Rejection::HoldUnknown),
         Some(Hold::Sold(sold)) => {
-            refuse(sold.order != order, Rejection::HoldConfirmedForAnother)?;
+            let of_another = Guard::HoldSold.sees(sold.order != order);
+            refuse(of_another, Rejection::HoldConfirmedForAnother)?;
             Ok(Outcome::AlreadyHappened)
         }
         Some(Hold::Live(live)) => {

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     Context, Decider, Outcome, Rules,
+    guard::Guard,
     money::{Currency, MAX_AMOUNT_MINOR},
     names::{BuyerRef, CancellationId, HoldId, MoneyRef, PaymentId, Reason, RefundId},
 };
@@ -135,7 +136,8 @@ fn capture(state: &State, payments: &[Payment], currency: Currency, partial: boo
     }
     let mut new: Vec<&Payment> = Vec::new();
     for payment in payments {
-        let known = state.payment(&payment.payment).map(|p| (&p.method, p.amount_minor));
+        let known = state.payment(&payment.payment).filter(|_| Guard::PaymentKnown.stands());
+        let known = known.map(|p| (&p.method, p.amount_minor));
         let named = new.iter().find(|p| p.payment == payment.payment);
         match known.or(named.map(|p| (&p.method, p.amount_minor))) {
             None => new.push(payment),
@@ -150,7 +152,7 @@ fn capture(state: &State, payments: &[Payment], currency: Currency, partial: boo
     let due_minor = state.due_minor();
     // Whatever comes when the order is over goes back, so no amount is wrong then.
     if !state.is_over() {
-        if sum > due_minor {
+        if Guard::PaidTooMuch.sees(sum > due_minor) {
             return Err(Rejection::PaidTooMuch { due_minor });
         }
         if sum < due_minor && !partial {
@@ -166,7 +168,7 @@ fn capture(state: &State, payments: &[Payment], currency: Currency, partial: boo
             method: payment.method.clone(),
             amount_minor: payment.amount_minor,
         }));
-        if state.is_over() {
+        if Guard::PaidLate.sees(state.is_over()) {
             events.push(Origin::Late(state).request(&payment.payment, payment.amount_minor));
         }
     }
@@ -252,7 +254,8 @@ fn cancel(state: &State, mut request: CancellationRequested) -> Decision {
     if pending.is_some() {
         return Err(Rejection::CancellationUnderWay);
     }
-    let is_cancelled = |item: &&u16| state.item(**item).is_some_and(|i| i.cancelled);
+    let is_cancelled =
+        |item: &&u16| Guard::ItemCancelled.sees(state.item(**item).is_some_and(|i| i.cancelled));
     if let Some(item) = request.items.iter().find(is_cancelled) {
         return Err(Rejection::ItemCancelled(*item));
     }
@@ -357,7 +360,7 @@ fn refund_money(state: &State, id: RefundId, amount_minor: u64, currency: Curren
         return Err(Rejection::RefundCount);
     }
     let refundable_minor = state.refundable_minor();
-    if amount_minor > refundable_minor {
+    if Guard::RefundTooMuch.sees(amount_minor > refundable_minor) {
         return Err(Rejection::RefundTooMuch { refundable_minor });
     }
 

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     Context, Decider, Outcome, Rules,
+    guard::Guard,
     names::{GateName, Reason, ShowId},
     time::Timestamp,
 };
@@ -80,7 +81,7 @@ fn issue(
     if state.status() == TicketStatus::Void {
         return Err(Rejection::TicketVoid);
     }
-    if state.generation() > 0 {
+    if Guard::AlreadyIssued.sees(state.generation() > 0) {
         return Err(Rejection::AlreadyIssued);
     }
     if ticket.issue_until.is_some_and(|until| now >= until) {
@@ -204,24 +205,25 @@ fn refusal(
     now: Timestamp,
 ) -> Option<ScanRefusal> {
     let live = state.generation();
-    if shown.key_disabled || shown.generation == 0 || shown.generation > live {
+    let key_disabled = Guard::KeyDisabled.sees(shown.key_disabled);
+    if key_disabled || shown.generation == 0 || shown.generation > live {
         return Some(ScanRefusal::Invalid);
     }
     let leaves = shown.direction == Direction::Exit
         && state.inside_with().is_some_and(|came| [came, live].contains(&shown.generation));
-    if state.status() == TicketStatus::Void && !leaves {
+    if Guard::TicketVoid.sees(state.status() == TicketStatus::Void && !leaves) {
         return Some(ScanRefusal::Canceled);
     }
-    if shown.generation < live && !leaves {
+    if Guard::CodeReplaced.sees(shown.generation < live && !leaves) {
         return Some(ScanRefusal::Revoked);
     }
-    if shown.show != ticket.show {
+    if Guard::WrongShow.sees(shown.show != ticket.show) {
         return Some(ScanRefusal::WrongShow);
     }
     if leaves {
         return None;
     }
-    if state.is_suspended() {
+    if Guard::TicketSuspended.sees(state.is_suspended()) {
         return Some(ScanRefusal::Unpaid);
     }
     if shown.direction == Direction::Exit {
@@ -231,7 +233,8 @@ fn refusal(
         return Some(ScanRefusal::InvalidTime);
     }
     let used_up = state.entries() > 0 && !ticket.entry.reentry;
-    (used_up || state.is_inside()).then_some(ScanRefusal::AlreadyRedeemed)
+    let redeemed = Guard::AlreadyUsed.sees(used_up || state.is_inside());
+    redeemed.then_some(ScanRefusal::AlreadyRedeemed)
 }
 
 fn happened(event: Event) -> Decision {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use hakken_domain::envelope::{Decoded, Position, StoredEvent};
+use hakken_domain::{
+    envelope::{Decoded, Position, StoredEvent},
+    guard::Guard,
+};
 
 use crate::{
     projection::{self, Fold, Projection},
@@ -139,7 +142,13 @@ impl Folding {
             event: Some(last.id),
             recorded_at: last.recorded_at,
         };
-        rows.commit(self.build, &changes, self.checkpoint.position, checkpoint).await?;
+        let (build, before) = (self.build, self.checkpoint);
+        if Guard::RowsChanged.is_out() {
+            rows.commit(build, &changes, before.position, before).await?;
+            rows.commit(build, &Changes::new(), before.position, checkpoint).await?;
+        } else {
+            rows.commit(build, &changes, before.position, checkpoint).await?;
+        }
         self.checkpoint = checkpoint;
         Ok(changes)
     }

@@ -3,7 +3,10 @@
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use hakken_domain::envelope::{Position, StoredEvent, StreamKind};
+use hakken_domain::{
+    envelope::{Position, StoredEvent, StreamKind},
+    guard::Guard,
+};
 use tokio::{
     sync::watch,
     task::JoinSet,
@@ -17,6 +20,7 @@ use super::{
     folding::{BREATH, Folding},
     lock, poison_reason,
     progress::Meter,
+    runner,
 };
 use crate::{
     feed::{EventFeed, FeedError},
@@ -123,6 +127,13 @@ impl Slot {
         })
     }
 
+    /// The engine closes: whoever waits for a person must see that.
+    pub(super) fn end_pause(&self) {
+        if let Some(running) = &self.running {
+            running.paused.send_replace(false);
+        }
+    }
+
     pub(super) fn last_report(&self) -> Option<BuildReport> {
         self.last.as_ref()?.as_ref().ok().cloned()
     }
@@ -206,11 +217,12 @@ impl Engine {
 
     /// Halts or goes on with the build under way; says whether there is one.
     pub(crate) fn pause_build(&self, name: &str, paused: bool) -> Result<bool, UnknownProjection> {
-        let mut build = lock(&self.slot(name)?.build);
+        let slot = self.slot(name)?;
+        let mut build = lock(&slot.build);
         Ok(match &mut build.running {
             Some(running) => {
                 running.meter.forget();
-                running.paused.send_replace(paused);
+                running.paused.send_replace(paused && !slot.control.borrow().closing);
                 true
             }
             None => false,
@@ -280,7 +292,12 @@ impl<'a> BuildTask<'a> {
         }
         // From here on the served rows stand still; queries go on.
         let gate = self.slot.gate.lock().await;
-        self.catch_up(folding, 0).await?;
+        let served = *self.slot.served();
+        let recalled = runner::recall(self.shared, self.slot, served).await;
+        recalled.map_err(BuildError::Interrupted)?;
+        if Guard::RebuildBehind.stands() {
+            self.catch_up(folding, 0).await?;
+        }
         self.phase(BuildPhase::Comparing);
         let served = self.slot.served();
         let (rows, tables) = (self.shared.rows.as_ref(), self.slot.projection.tables);
@@ -354,20 +371,13 @@ impl<'a> BuildTask<'a> {
 
     /// Waits while somebody wants a pause; ends when the engine closes.
     async fn obey(&self) -> Result<(), BuildError> {
-        let mut control = self.slot.control.subscribe();
-        if control.borrow().closing {
-            return Err(BuildError::Closing);
-        }
         let paused = lock(&self.slot.build).running.as_ref().map(|run| run.paused.subscribe());
-        if let Some(mut paused) = paused
-            && *paused.borrow()
-        {
-            tokio::select! {
-                _ = paused.wait_for(|paused| !paused) => {}
-                _ = control.wait_for(|control| control.closing) => return Err(BuildError::Closing),
-            }
+        if let Some(mut paused) = paused {
+            // Who closes the engine ends the pause. An error means that nobody can any more.
+            let _ = paused.wait_for(|paused| !paused).await;
         }
-        Ok(())
+        let closing = self.slot.control.borrow().closing;
+        if closing { Err(BuildError::Closing) } else { Ok(()) }
     }
 
     fn record(&self, at: Position) {

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::{Control, MAX_BATCH, RunState, Shared, Slot, folding::Folding, folding::Poison, lock};
-use crate::rows::{Build, Checkpoint};
+use crate::rows::{Build, BuildId, Checkpoint};
 
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(10);
@@ -62,8 +62,9 @@ pub(super) async fn run(shared: Arc<Shared>, slot: Arc<Slot>) {
                 warn!(projection = name, reason, ?pause, "the projection is interrupted");
                 set(&slot, RunState::Retrying { reason, failures });
                 tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
+                    biased;
                     _ = control.changed() => {}
+                    () = tokio::time::sleep(pause) => {}
                 }
             }
         }
@@ -83,19 +84,12 @@ async fn wait(control: &mut watch::Receiver<Control>, wanted: impl Fn(&Control) 
 /// Follows the feed from the served build's checkpoint.
 async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Control>) -> End {
     let build = slot.served();
-    // What is stored counts, not what this process remembers: a commit may have failed after it
-    // was written.
-    let checkpoint = match stored_checkpoint(shared, *build).await {
+    let gate = slot.gate.lock().await;
+    let checkpoint = match recall(shared, slot, *build).await {
         Ok(checkpoint) => checkpoint,
         Err(reason) => return End::Failed(reason),
     };
-    if checkpoint != slot.checkpoint()
-        && let Some(observer) = &slot.observer
-    {
-        let _gate = slot.gate.lock().await;
-        observer.replaced();
-        slot.checkpoint.send_replace(checkpoint);
-    }
+    drop(gate);
     let mut folding = Folding::new(slot.projection, *build, checkpoint);
     let mut stream = shared.feed.follow(checkpoint.position);
     set(slot, RunState::Running);
@@ -147,13 +141,23 @@ fn take_ready(
     None
 }
 
-async fn stored_checkpoint(
+/// How far a build is. What is stored counts, not what this process remembers: a commit may have
+/// failed after it was written. The gate is held by the caller.
+pub(super) async fn recall(
     shared: &Shared,
-    build: crate::rows::BuildId,
+    slot: &Slot,
+    build: BuildId,
 ) -> Result<Checkpoint, String> {
     let builds = shared.rows.builds().await.map_err(|error| error.to_string())?;
     let found = builds.into_iter().find(|found: &Build| found.id == build);
-    found
+    let stored = found
         .map(|found| found.checkpoint)
-        .ok_or_else(|| format!("build {} is not in the row store any more", build.0))
+        .ok_or_else(|| format!("build {} is not in the row store any more", build.0))?;
+    if stored != slot.checkpoint() && *slot.served() == build {
+        if let Some(observer) = &slot.observer {
+            observer.replaced();
+        }
+        slot.checkpoint.send_replace(stored);
+    }
+    Ok(stored)
 }

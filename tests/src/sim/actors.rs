@@ -9,7 +9,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use hakken_domain::{
     Command,
-    envelope::{StoredEvent, StreamId},
+    envelope::{StoredEvent, StreamId, StreamKind},
     names::{OrganizerId, ShowId, TicketId},
 };
 
@@ -42,7 +42,7 @@ const CHOICES: &[(u32, Choice)] = &[
     (20, Actors::pay),
     (5, Actors::cancel),
     (2, Actors::refund),
-    (2, Actors::reverse),
+    (3, Actors::reverse),
     (1, Actors::retry_refund),
     (5, Actors::issue),
     (3, Actors::reissue),
@@ -54,12 +54,21 @@ const CHOICES: &[(u32, Choice)] = &[
     (1, Actors::change_rules),
     (1, Actors::offer),
     (1, Actors::withdraw),
-    (1, Actors::rotate_key),
-    (1, Actors::disable_key),
+    (1, Actors::schedule),
+    (2, Actors::rotate_key),
+    (3, Actors::disable_key),
     (6, Actors::ask_again),
     (2, Actors::reuse_key),
     (4, Actors::intrude),
 ];
+
+/// The ticket that passed a gate by this answer.
+pub(super) fn passed(answer: &Answer) -> Option<TicketId> {
+    let Answer::Done(receipt) = answer else { return None };
+    let passes =
+        |event: &&Arc<StoredEvent>| matches!(&*event.kind, "ticket-entered" | "ticket-exited");
+    receipt.events.iter().find(passes).map(|event| TicketId(event.stream.id))
+}
 
 /// Who sells.
 pub(super) fn organizers() -> [OrganizerId; 2] {
@@ -95,8 +104,14 @@ impl Actors {
     }
 
     /// Takes the answer in; says what is wrong with it.
-    pub(super) fn hear(&mut self, call: &Call, answer: &Answer) -> Result<(), String> {
+    pub(super) fn hear(
+        &mut self,
+        call: &Call,
+        answer: &Answer,
+        known: &Known,
+    ) -> Result<(), String> {
         call.judge(answer)?;
+        self.genuine(call, answer, known)?;
         match answer {
             Answer::Code(ticket, show, code) => {
                 let seen = (*ticket, *show, code.clone());
@@ -118,6 +133,44 @@ impl Actors {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whoever passed a gate had a code that was given out, for that ticket.
+    fn genuine(&self, call: &Call, answer: &Answer, known: &Known) -> Result<(), String> {
+        let (Wish::Scan(scan), Some(ticket)) = (&call.wish, passed(answer)) else { return Ok(()) };
+        let code = scan.code.trim();
+        if !self.codes.iter().any(|(of, _, known)| *of == ticket && known == code) {
+            return Err(format!("{}: a code that nobody gave out opened a gate", call.key));
+        }
+        let show = known.tickets.iter().find(|known| known.id == ticket).map(|known| known.show);
+        if show != Some(scan.show) {
+            return Err(format!("{}: a ticket of another show opened a gate", call.key));
+        }
+        Ok(())
+    }
+
+    /// What a call is about: two at once about the same are rivals.
+    pub(super) fn subject(&self, call: &Call, known: &Known) -> Option<StreamId> {
+        let of_ticket = |ticket: TicketId| {
+            known.tickets.iter().find(|known| known.id == ticket).map(|known| known.order.into())
+        };
+        match &call.wish {
+            Wish::Ask(stream, _) => match stream.kind {
+                StreamKind::Ticket => of_ticket(TicketId(stream.id)),
+                _ => Some(*stream),
+            },
+            Wish::OpenSales(show, _) | Wish::CallOff(show, _) => Some(StreamId::inventory(*show)),
+            Wish::PlaceOrder(order, _) | Wish::Pay { order, .. } | Wish::Cancel(order, _) => {
+                Some((*order).into())
+            }
+            Wish::Issue(ticket, _) | Wish::Reissue(ticket, ..) | Wish::Code(ticket, _) => {
+                of_ticket(*ticket)
+            }
+            Wish::Scan(scan) => {
+                let code = self.codes.iter().find(|(.., code)| *code == scan.code);
+                code.and_then(|(ticket, ..)| of_ticket(*ticket))
+            }
+        }
     }
 
     /// Everything that was acknowledged.

@@ -8,7 +8,7 @@ use hakken_commands::{
 };
 use hakken_domain::{
     Command,
-    envelope::{Fingerprint, StoredEvent, StreamId},
+    envelope::{Fingerprint, Position, StoredEvent, StreamId},
     inventory::SalesRules,
     money::Currency,
     names::{ActorRef, CommandKey, OrderId, OrganizerId, Reason, ShowId, TicketId},
@@ -76,6 +76,8 @@ pub(super) enum Answer {
     Trouble(&'static str),
     /// Whoever asked did not wait for the answer.
     NotAwaited,
+    /// The process died before it answered.
+    Died,
 }
 
 impl Answer {
@@ -91,6 +93,19 @@ impl Answer {
             Self::Refused(code) => code.clone(),
             Self::Trouble(what) => (*what).to_owned(),
             Self::NotAwaited => "not awaited".to_owned(),
+            Self::Died => "the process died".to_owned(),
+        }
+    }
+
+    /// Read models that have come this far show it.
+    pub(super) fn position(&self) -> Option<Position> {
+        match self {
+            Self::Done(receipt) => Some(receipt.position),
+            Self::Code(..)
+            | Self::Refused(_)
+            | Self::Trouble(_)
+            | Self::NotAwaited
+            | Self::Died => None,
         }
     }
 
@@ -169,7 +184,8 @@ impl Call {
     pub(super) fn judge(&self, answer: &Answer) -> Result<(), String> {
         let wrong = || Err(format!("{} {} was answered {}", self.name, self.key, answer.word()));
         match (&self.expectation, answer) {
-            (_, Answer::Trouble(_) | Answer::NotAwaited) | (Expectation::Anything, _) => Ok(()),
+            (_, Answer::Trouble(_) | Answer::NotAwaited | Answer::Died)
+            | (Expectation::Anything, _) => Ok(()),
             (Expectation::Same(before), Answer::Done(receipt)) => {
                 if receipt.events == *before && receipt.repeated { Ok(()) } else { wrong() }
             }

@@ -8,7 +8,9 @@ use hakken_projections::{ALL, ReadModels, rows::MemoryRows};
 
 use super::{
     Simulation,
+    act::crash,
     chance::Chance,
+    mortal::Death,
     node::{Node, Weather},
 };
 use crate::world::name;
@@ -17,12 +19,13 @@ impl Simulation {
     pub(super) fn start_node(&mut self, weather: Weather) {
         self.started += 1;
         let chance: Chance = self.chance.split();
-        let node = Node::start(&self.ground, chance, self.started, weather);
+        let node = Node::start(&self.ground, chance, self.started, self.step, weather);
         node.dial().ignore_versions = self.options.ignore_versions;
         self.nodes.push(node);
     }
 
     pub(super) async fn happen(&mut self) -> Result<(), String> {
+        self.under_way.clear();
         self.pass_time();
         self.change_weather();
         self.provider();
@@ -33,6 +36,10 @@ impl Simulation {
     fn saw(&mut self, what: &str) {
         self.coverage.saw(what);
         self.note(what.to_owned());
+        // Processes have weather and deaths of their own; these things happen to all.
+        if ["time ", "provider ", "read "].iter().any(|sort| what.starts_with(sort)) {
+            self.under_way.push(what.to_owned());
+        }
     }
 
     fn pass_time(&mut self) {
@@ -92,30 +99,53 @@ impl Simulation {
         self.bury_the_dead();
         let at = self.chance.below(self.nodes.len());
         match self.chance.below(100) {
-            0..=5 => {
-                self.nodes[at].kill();
+            0..=2 => {
+                self.nodes[at].life.kill();
                 self.saw("process killed");
                 self.bury_the_dead();
             }
-            6..=8 => {
+            // It will die of a call to come, most likely while somebody waits for an answer.
+            3..=16 => {
+                let death = match self.chance.below(4) {
+                    0 => Death::Before,
+                    1 => Death::After,
+                    _ => Death::Torn(self.chance.between(1, 2) as usize),
+                };
+                let nth = self.chance.between(1, 40) as usize;
+                self.nodes[at].life.die_at(nth, death);
+                self.note(format!("node {at} will die of call {nth}: {death:?}"));
+            }
+            17..=19 => {
                 let node = self.nodes.swap_remove(at);
-                self.coverage.add(&node.dial().met);
-                node.world.stop().await;
-                self.saw("process stopped");
+                let life = node.life.clone();
+                let stopped = life.unless_dead(node.world.write.stop()).await;
+                self.saw(match stopped {
+                    Some(()) => "process stopped",
+                    None => "process died while it was stopped",
+                });
+                self.bury(&node);
                 self.start_node(Weather::ROUGH);
             }
-            9..=16 if self.nodes.len() < self.options.most_nodes => {
+            20..=27 if self.nodes.len() < self.options.most_nodes => {
                 self.start_node(Weather::CALM);
                 self.saw("process two at once");
             }
-            17..=20 if self.nodes.len() > 1 => {
+            28..=31 if self.nodes.len() > 1 => {
                 let node = self.nodes.swap_remove(at);
-                self.coverage.add(&node.dial().met);
-                drop(node);
+                self.bury(&node);
                 self.saw("process dropped");
             }
             _ => {}
         }
+    }
+
+    /// What a process that is no more has met.
+    fn bury(&mut self, node: &Node) {
+        if let Some((point, death)) = node.life.died() {
+            self.coverage.saw(crash(point, death));
+        }
+        node.life.kill();
+        self.coverage.add(&node.dial().met);
     }
 
     /// Whoever must not write any more is replaced.
@@ -124,7 +154,7 @@ impl Simulation {
         for at in (0..self.nodes.len()).rev() {
             if self.nodes[at].is_over() {
                 let node = self.nodes.swap_remove(at);
-                self.coverage.add(&node.dial().met);
+                self.bury(&node);
                 dead += 1;
             }
         }
@@ -164,6 +194,10 @@ impl Simulation {
                 self.start_reading().await?;
                 self.saw("read rows lost");
             }
+            23..=30 => {
+                self.rows_weather.set(self.chance.between(1, 7) as u32);
+                self.saw("read rows failing");
+            }
             19..=22 => {
                 // The read side's own store calls fail for a while.
                 let mut chance = self.chance.split();
@@ -187,7 +221,7 @@ impl Simulation {
     /// The read side starts on the rows that are there.
     async fn start_reading(&mut self) -> Result<(), String> {
         for _ in 0..20 {
-            let (feed, rows) = (self.feed.clone(), self.rows.clone());
+            let (feed, rows) = (self.feed.clone(), self.rows_weather.over(self.rows.clone()));
             match ReadModels::start(feed, rows, self.ground.clock.clone()).await {
                 Ok(read) => {
                     self.read = read;

@@ -1,7 +1,10 @@
 //! What everybody who acts may know: what the recorded events say. Actors choose from it, and
 //! choose wrongly often enough.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use hakken_domain::{
     Command, Event,
@@ -12,10 +15,10 @@ use hakken_domain::{
         ShowId, TicketId,
     },
     order::{self, Item},
-    ticket,
+    organizer, show, ticket,
 };
 
-use super::call::{Call, Wish};
+use super::call::{Answer, Call, Wish};
 
 /// A show on sale.
 #[derive(Debug, Clone)]
@@ -49,6 +52,7 @@ pub(super) struct Order {
     pub(super) total_minor: u64,
     pub(super) paid_minor: u64,
     pub(super) payments: Vec<PaymentId>,
+    pub(super) cancelled: Vec<u16>,
     pub(super) confirmed: bool,
     pub(super) over: bool,
 }
@@ -66,7 +70,16 @@ pub(super) struct FailedRefund {
 pub(super) struct Ticket {
     pub(super) id: TicketId,
     pub(super) show: ShowId,
+    pub(super) order: OrderId,
     pub(super) organizer: OrganizerId,
+    pub(super) suspended: bool,
+    /// The code key of each generation.
+    pub(super) keys: Vec<u8>,
+}
+
+/// What is known when a step begins.
+pub(super) struct Before {
+    disabled: BTreeSet<(OrganizerId, u8)>,
 }
 
 /// All of it.
@@ -77,6 +90,9 @@ pub(super) struct Known {
     pub(super) orders: Vec<Order>,
     pub(super) tickets: Vec<Ticket>,
     pub(super) failed: Vec<FailedRefund>,
+    /// On sale or not.
+    pub(super) scheduled: Vec<(ShowId, OrganizerId)>,
+    disabled: BTreeSet<(OrganizerId, u8)>,
     /// Refunds that wait for the provider.
     pub(super) requested: BTreeMap<RefundId, u64>,
     /// What the provider has moved, as recorded.
@@ -96,13 +112,104 @@ impl Known {
                     self.inventory(ShowId(stored.stream.id), organizer, event)
                 }
                 Event::Order(event) => self.order(OrderId(stored.stream.id), organizer, event),
-                Event::Ticket(ticket::Event::TicketCreated(created)) => self.tickets.push(Ticket {
-                    id: TicketId(stored.stream.id),
-                    show: created.show,
-                    organizer,
-                }),
+                Event::Ticket(event) => self.ticket(TicketId(stored.stream.id), organizer, event),
+                Event::Show(show::Event::ShowScheduled(_)) => {
+                    self.scheduled.push((ShowId(stored.stream.id), organizer));
+                }
+                Event::Organizer(organizer::Event::CodeKeyDisabled(key)) => {
+                    self.disabled.insert((organizer, key.code_key));
+                }
                 _ => {}
             }
+        }
+    }
+
+    fn ticket_mut(&mut self, id: TicketId) -> &mut Ticket {
+        let known = self.tickets.iter_mut().find(|known| known.id == id);
+        known.expect("a ticket is made first")
+    }
+
+    fn ticket(&mut self, id: TicketId, organizer: OrganizerId, event: &ticket::Event) {
+        use ticket::Event as E;
+        let key = match event {
+            E::TicketCreated(created) => {
+                let (show, order) = (created.show, created.order);
+                let (keys, suspended) = (Vec::new(), false);
+                return self.tickets.push(Ticket { id, show, order, organizer, suspended, keys });
+            }
+            E::TicketIssued(issued) => issued.code_key,
+            E::TicketReissued(reissued) => reissued.code_key,
+            E::TicketSuspended(_) | E::TicketReinstated(_) => {
+                self.ticket_mut(id).suspended = matches!(event, E::TicketSuspended(_));
+                return;
+            }
+            E::TicketVoided(_) | E::TicketEntered(_) | E::TicketExited(_) | E::ScanRefused(_) => {
+                return;
+            }
+        };
+        self.ticket_mut(id).keys.push(key);
+    }
+
+    pub(super) fn is_on_sale(&self, show: ShowId) -> bool {
+        self.shows.iter().any(|known| known.id == show)
+    }
+
+    /// What a step begins with.
+    pub(super) fn before(&self) -> Before {
+        Before { disabled: self.disabled.clone() }
+    }
+
+    /// Says what is wrong with an answer, by what is recorded now and was when the step began.
+    pub(super) fn judge(
+        &self,
+        call: &Call,
+        answer: &Answer,
+        before: &Before,
+    ) -> Result<(), String> {
+        let Answer::Done(receipt) = answer else { return Ok(()) };
+        if receipt.events.is_empty() && !self.is_so(&call.wish) {
+            return Err(format!("{} was answered that it is so already, but it is not", call.key));
+        }
+        if receipt.repeated {
+            return Ok(());
+        }
+        for event in &receipt.events {
+            let decoded = event.decoded().map_err(ToString::to_string)?;
+            let Event::Ticket(ticket::Event::TicketEntered(scan)) = &decoded.event else {
+                continue;
+            };
+            let known = self.tickets.iter().find(|known| known.id.0 == event.stream.id);
+            let known = known.ok_or("a ticket that nobody made came in")?;
+            let key = known.keys.get(usize::from(scan.generation) - 1);
+            if key.is_some_and(|key| before.disabled.contains(&(known.organizer, *key))) {
+                return Err(format!("{}: a code of a disabled key came in", call.key));
+            }
+        }
+        Ok(())
+    }
+
+    /// Is what is wished so, as far as that can be told without the rules?
+    fn is_so(&self, wish: &Wish) -> bool {
+        let order = |id: &OrderId| self.orders.iter().find(|order| order.id == *id);
+        match wish {
+            Wish::Ask(_, command) => match &**command {
+                Command::Inventory(inventory::Command::HoldSeats(wanted)) => {
+                    self.holds.iter().any(|hold| hold.id == wanted.hold)
+                }
+                Command::Inventory(inventory::Command::ReleaseHold { hold }) => {
+                    self.holds.iter().any(|known| known.id == *hold && !known.live)
+                }
+                Command::Order(order::Command::RefundMoney { .. }) => false,
+                _ => true,
+            },
+            Wish::PlaceOrder(id, _) => order(id).is_some(),
+            Wish::Pay { order: id, payments, .. } => order(id).is_some_and(|order| {
+                payments.iter().all(|payment| order.payments.contains(&payment.payment))
+            }),
+            Wish::Cancel(id, _) => order(id).is_some_and(|order| order.over),
+            Wish::Scan(_) | Wish::Issue(..) | Wish::Reissue(..) => false,
+            Wish::OpenSales(show, _) => self.is_on_sale(*show),
+            Wish::CallOff(..) | Wish::Code(..) => true,
         }
     }
 
@@ -176,6 +283,7 @@ impl Known {
                 total_minor: placed.total_minor,
                 paid_minor: 0,
                 payments: Vec::new(),
+                cancelled: Vec::new(),
                 confirmed: false,
                 over: false,
             });
@@ -190,6 +298,7 @@ impl Known {
             }
             E::PaymentReversed(payment) => known.paid_minor -= payment.amount_minor,
             E::OrderConfirmed(_) => known.confirmed = true,
+            E::ItemsCancelled(cancelled) => known.cancelled.extend(&cancelled.items),
             E::OrderUnfulfilled(_) | E::OrderCancelled(_) => known.over = true,
             E::RefundRequested(refund) => {
                 self.requested.insert(refund.refund, refund.amount_minor);
@@ -207,7 +316,6 @@ impl Known {
             E::OrderPlaced(_)
             | E::OrderPaid(_)
             | E::CancellationRequested(_)
-            | E::ItemsCancelled(_)
             | E::CancellationRefused(_) => {}
         }
     }

@@ -4,11 +4,11 @@
 //! After every step an audit reads the new events; now and then everything comes to rest, and
 //! then nothing may be half done, and every read model must say what the streams say.
 //!
-//! The seed decides every choice that anybody makes. It wants a runtime of one thread whose time
-//! is paused, so that waiting takes no time. What it does not decide is the order in which the
-//! runtime wakes tasks that are ready at the same instant, so a seed that found something may need
-//! a few tries to find it again.
+//! One seed is one history, byte for byte: it decides every choice that anybody makes, and nothing
+//! in the engine that two tasks wait for wakes them in an order of its own. It wants a runtime of
+//! one thread whose time is paused, so that waiting takes no time.
 
+mod act;
 mod actors;
 mod call;
 mod chance;
@@ -16,19 +16,23 @@ pub mod compare;
 mod coverage;
 mod happenings;
 mod known;
+pub mod mortal;
 mod node;
 mod rest;
+pub mod story;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
-    time::Duration,
 };
 
-use futures_util::future::join_all;
 use hakken_adapters::{memory::MemoryStore, payments::SimulatedGateway, system::ManualClock};
 use hakken_commands::{payments::Payments, store::EventStore};
-use hakken_domain::envelope::Position;
+use hakken_domain::{
+    envelope::{Position, StoredEvent},
+    names::EventId,
+};
 use hakken_projections::{ReadModels, rows::MemoryRows};
 
 pub use chance::Chance;
@@ -36,11 +40,13 @@ pub use coverage::Coverage;
 pub use node::Weather;
 
 use actors::Actors;
-use call::{Answer, Call};
 use known::Known;
-use node::{Ground, Node};
+use node::{Ground, Node, RowsWeather};
 
 use crate::{audit::Audit, faults::FaultyStore, world::START};
+
+/// Steps of a simulation, if nobody wants more or fewer.
+pub const STEPS: u32 = 96;
 
 /// How a simulation runs.
 pub struct Options {
@@ -70,13 +76,13 @@ pub struct Options {
 pub type BeforeGateway = fn(Arc<SimulatedGateway>) -> Arc<dyn Payments>;
 
 impl Options {
-    /// Everything that may happen, happens.
+    /// Everything that may happen, happens. Every second seed begins with two write sides.
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
-            steps: 96,
+            steps: STEPS,
             faults: true,
-            nodes: 1,
+            nodes: if seed.is_multiple_of(2) { 2 } else { 1 },
             most_nodes: 2,
             rest_every: 24,
             ignore_versions: false,
@@ -93,6 +99,10 @@ pub struct Report {
     pub coverage: Coverage,
     /// Events recorded.
     pub events: usize,
+    /// Everything that was done, in order, with what came of it.
+    pub history: Vec<String>,
+    /// Over the history, the coverage, and every byte of every event: equal for equal seeds.
+    pub digest: u64,
     /// Money that went out, by the gateway's own books.
     pub moved_minor: u64,
     /// The store as it was left.
@@ -108,6 +118,8 @@ pub struct Report {
 pub struct Failure {
     /// The seed, to do it again.
     pub seed: u64,
+    /// So many steps it was to have, which the seed's story depends on.
+    pub steps: u32,
     /// At which step.
     pub step: u32,
     /// What is wrong.
@@ -118,9 +130,13 @@ pub struct Failure {
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { seed, step, wrong, last } = self;
+        let Self { seed, step, wrong, last, .. } = self;
         writeln!(f, "at step {step} of seed {seed}: {wrong}")?;
-        writeln!(f, "do it again: HAKKEN_SIM_SEED={seed} cargo test -p hakken-tests simulation")?;
+        let steps = match self.steps {
+            STEPS => String::new(),
+            steps => format!(" --steps {steps}"),
+        };
+        writeln!(f, "do it again: cargo sim {seed}{steps}")?;
         writeln!(f, "the last things that were done:")?;
         last.iter().try_for_each(|done| writeln!(f, "  {done}"))
     }
@@ -144,10 +160,25 @@ pub struct Simulation {
     audit: Audit,
     seen: Position,
     coverage: Coverage,
-    last: VecDeque<String>,
+    history: Vec<String>,
     step: u32,
     card_refused: bool,
     keys: HashMap<String, u64>,
+    /// Of every event, in order of position.
+    ids: Vec<EventId>,
+    /// What goes wrong in this step, for everybody.
+    under_way: Vec<String>,
+    rows_weather: RowsWeather,
+}
+
+/// Runs one from its seed to its end, on a runtime of its own.
+pub fn run(options: Options) -> Result<Report, Box<Failure>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime of one thread needs nothing");
+    runtime.block_on(simulate(options))
 }
 
 /// Runs one from its seed to its end.
@@ -171,7 +202,9 @@ impl Simulation {
         let rows = Arc::new(MemoryRows::new());
         let feed =
             Arc::new(FaultyStore::new(ground.memory.clone(), |_| crate::faults::Fault::None));
-        let read = ReadModels::start(feed.clone(), rows.clone(), ground.clock.clone()).await;
+        let rows_weather = RowsWeather::default();
+        let over = rows_weather.over(rows.clone());
+        let read = ReadModels::start(feed.clone(), over, ground.clock.clone()).await;
         let read = read.expect("nothing goes wrong yet");
         let actors = Actors::new(chance.split());
         let mut simulation = Self {
@@ -187,10 +220,13 @@ impl Simulation {
             audit: Audit::default(),
             seen: Position(0),
             coverage: Coverage::default(),
-            last: VecDeque::new(),
+            history: Vec::new(),
             step: 0,
             card_refused: false,
             keys: HashMap::new(),
+            ids: Vec::new(),
+            under_way: Vec::new(),
+            rows_weather,
             options,
         };
         for _ in 0..simulation.options.nodes {
@@ -203,7 +239,7 @@ impl Simulation {
         for call in self.actors.opening() {
             let answer = call.give(self.nodes[0].world.desk()).await;
             self.note(format!("{}: {}", call.name, answer.word()));
-            self.actors.hear(&call, &answer)?;
+            self.actors.hear(&call, &answer, &self.known)?;
         }
         self.look().await?;
         for step in 1..=self.options.steps {
@@ -222,60 +258,6 @@ impl Simulation {
         self.everything_again().await
     }
 
-    /// Some ask at once, each one of the processes.
-    async fn act(&mut self) -> Result<(), String> {
-        let crowd = if self.chance.percent(6) { 40 } else { self.chance.between(1, 7) };
-        let mut calls: Vec<(Call, usize, Option<Duration>)> = Vec::new();
-        for _ in 0..crowd {
-            let call = match self.options.only_holds {
-                true => self.actors.next_hold(&self.known),
-                false => self.actors.next(&self.known),
-            };
-            let node = self.chance.below(self.nodes.len());
-            let patience = (self.options.faults && self.chance.percent(6))
-                .then(|| Duration::from_millis(self.chance.between(0, 30)));
-            if !self.options.only_holds && self.chance.percent(6) {
-                self.coverage.saw("fault doubled call");
-                calls.push((call.clone(), self.chance.below(self.nodes.len()), None));
-            }
-            calls.push((call, node, patience));
-        }
-        if self.step * 5 > self.options.steps * 4 && self.chance.percent(20) {
-            calls.push((self.actors.end_a_show(&self.known), 0, None));
-        }
-        let desks: Vec<_> = self.nodes.iter().map(|node| node.world.desk().clone()).collect();
-        let answers = join_all(calls.iter().map(|(call, node, patience)| {
-            let given = call.give(&desks[*node]);
-            async move {
-                match patience {
-                    None => given.await,
-                    Some(patience) => {
-                        let waited = tokio::time::timeout(*patience, given).await;
-                        waited.unwrap_or(Answer::NotAwaited)
-                    }
-                }
-            }
-        }))
-        .await;
-        for ((call, node, _), answer) in calls.iter().zip(&answers) {
-            let word = answer.word();
-            self.coverage.saw(format!("op {}", call.name));
-            match answer {
-                Answer::Refused(code) => self.coverage.saw(format!("refusal {code}")),
-                Answer::Trouble(what) => self.coverage.saw(format!("trouble {what}")),
-                Answer::NotAwaited => self.coverage.saw("trouble not awaited"),
-                Answer::Done(receipt) if receipt.repeated => self.coverage.saw("answer repeated"),
-                Answer::Done(_) | Answer::Code(..) => self.coverage.saw("answer done"),
-            }
-            self.note(format!("node {node}: {} ({}): {word}", call.name, call.key));
-        }
-        self.look().await?;
-        for ((call, ..), answer) in calls.iter().zip(&answers) {
-            self.actors.hear(call, answer)?;
-        }
-        Ok(())
-    }
-
     /// Reads what was recorded since, and looks whether anything is wrong.
     async fn look(&mut self) -> Result<(), String> {
         let memory = &self.ground.memory;
@@ -284,6 +266,7 @@ impl Simulation {
         let Some(last) = events.last() else { return Ok(()) };
         self.seen = last.position;
         for event in &events {
+            self.ids.push(event.id);
             self.coverage.saw(format!("event {}", event.kind));
             let decoded = event.decoded().map_err(ToString::to_string)?;
             if let hakken_domain::Event::Ticket(hakken_domain::ticket::Event::ScanRefused(scan)) =
@@ -317,15 +300,14 @@ impl Simulation {
     }
 
     fn note(&mut self, done: String) {
-        if self.last.len() == REMEMBERED {
-            self.last.pop_front();
-        }
-        self.last.push_back(format!("{:>3} {done}", self.step));
+        self.history.push(format!("{:>3} {done}", self.step));
     }
 
     fn failure(&self, wrong: String) -> Failure {
-        let last = self.last.iter().cloned().collect();
-        Failure { seed: self.options.seed, step: self.step, wrong, last }
+        let from = self.history.len().saturating_sub(REMEMBERED);
+        let last = self.history[from..].to_vec();
+        let Options { seed, steps, .. } = self.options;
+        Failure { seed, steps, step: self.step, wrong, last }
     }
 
     async fn report(mut self) -> Report {
@@ -334,13 +316,34 @@ impl Simulation {
         }
         let memory = &self.ground.memory;
         let events = EventStore::read_all(&**memory, Position(0), usize::MAX).await;
-        let events = events.unwrap_or_default().len();
+        let events = events.unwrap_or_default();
+        let digest = digest(&self.history, &self.coverage, &events);
+        let (events, history) = (events.len(), self.history);
         let moved_minor = self.ground.gateway.moved_minor(hakken_domain::money::Currency::JPY);
         self.read.shutdown().await;
         for node in self.nodes.drain(..) {
             node.world.stop().await;
         }
         let Ground { memory, clock, gateway, .. } = self.ground;
-        Report { coverage: self.coverage, events, moved_minor, memory, clock, gateway }
+        let coverage = self.coverage;
+        Report { coverage, events, history, digest, moved_minor, memory, clock, gateway }
     }
+}
+
+fn digest(history: &[String], coverage: &Coverage, events: &[Arc<StoredEvent>]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    history.hash(&mut hasher);
+    coverage.to_string().hash(&mut hasher);
+    for event in events {
+        event.position.0.hash(&mut hasher);
+        event.stream.to_string().hash(&mut hasher);
+        event.version.hash(&mut hasher);
+        event.id.to_string().hash(&mut hasher);
+        event.kind.hash(&mut hasher);
+        event.schema.hash(&mut hasher);
+        event.recorded_at.as_micros().hash(&mut hasher);
+        event.meta.hash(&mut hasher);
+        event.data.hash(&mut hasher);
+    }
+    hasher.finish()
 }

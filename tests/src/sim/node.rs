@@ -1,6 +1,9 @@
 //! One process on the store: a write side, and the weather that its store calls meet.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU32, Ordering},
+};
 
 use hakken_adapters::{
     memory::MemoryStore,
@@ -10,12 +13,18 @@ use hakken_adapters::{
 use hakken_commands::{
     engine::{Health, Limits, Ports},
     payments::Payments,
-    store::StoreErrorKind,
+    store::{EventStore, SideStore, StoreErrorKind},
 };
+use hakken_projections::rows::{MemoryRows, RowStore};
 
-use super::{chance::Chance, coverage::Coverage};
+use super::{
+    chance::Chance,
+    coverage::Coverage,
+    mortal::{Life, Mortal},
+};
 use crate::{
     faults::{Fault, FaultyStore},
+    faulty_rows::{FaultyRows, RowFault},
     world::{Setup, World},
 };
 
@@ -38,9 +47,9 @@ impl Weather {
     /// Nothing goes wrong.
     pub const CALM: Self = Self { fails: 0, lost: 0, slow: 0, fatal: 0, reads: 0 };
     /// Now and then something does.
-    pub const ROUGH: Self = Self { fails: 60, lost: 60, slow: 300, fatal: 6, reads: 40 };
+    pub const ROUGH: Self = Self { fails: 90, lost: 90, slow: 300, fatal: 12, reads: 40 };
     /// Nearly everything does.
-    pub const STORM: Self = Self { fails: 250, lost: 250, slow: 200, fatal: 20, reads: 250 };
+    pub const STORM: Self = Self { fails: 250, lost: 250, slow: 200, fatal: 40, reads: 250 };
 }
 
 /// What a node's store calls meet.
@@ -48,25 +57,36 @@ pub(super) struct Dial {
     chance: Chance,
     pub(super) weather: Weather,
     pub(super) ignore_versions: bool,
-    dead: bool,
+    /// The store has said that it must not be written any more.
+    fatal: bool,
+    /// Appends that were tried nevertheless.
+    pub(super) after_fatal: u32,
     pub(super) met: Coverage,
 }
 
 impl Dial {
     fn append(&mut self) -> Fault {
-        if self.dead {
+        if self.fatal {
+            self.after_fatal += 1;
             return Fault::Fail(StoreErrorKind::Fatal);
         }
         let Weather { fails, lost, slow, fatal, .. } = self.weather;
         let drawn = self.chance.between(0, 999);
-        let (fault, called) = if drawn < fails {
-            (Fault::Fail(StoreErrorKind::Unavailable), "fault failed append")
-        } else if drawn < fails + lost {
+        // What takes its time lets others decide on top of it.
+        let millis = self.chance.between(0, 40);
+        let unavailable = StoreErrorKind::Unavailable;
+        let (fault, called) = if drawn < fails / 2 {
+            (Fault::Fail(unavailable), "fault failed append")
+        } else if drawn < fails {
+            (Fault::FailSlowly(unavailable, millis), "fault slowly failed append")
+        } else if drawn < fails + lost / 2 {
             (Fault::LoseAnswer, "fault lost answer")
+        } else if drawn < fails + lost {
+            (Fault::LoseAnswerSlowly(millis), "fault slowly lost answer")
         } else if drawn < fails + lost + slow {
-            (Fault::Slow(self.chance.between(1, 40)), "fault slow append")
+            (Fault::Slow(millis), "fault slow append")
         } else if drawn < fails + lost + slow + fatal {
-            self.dead = true;
+            self.fatal = true;
             (Fault::Fail(StoreErrorKind::Fatal), "fault fatal append")
         } else if self.ignore_versions {
             (Fault::IgnoreVersions, "fault ignored versions")
@@ -110,30 +130,47 @@ impl Ground {
 /// A process.
 pub(super) struct Node {
     pub(super) world: World,
+    pub(super) life: Arc<Life>,
+    /// At which step it was started.
+    pub(super) since: u32,
     dial: Arc<Mutex<Dial>>,
 }
 
 impl Node {
     /// Starts one. `seed` makes its ids differ from those of every other.
-    pub(super) fn start(ground: &Ground, chance: Chance, seed: u64, weather: Weather) -> Self {
+    pub(super) fn start(
+        ground: &Ground,
+        chance: Chance,
+        seed: u64,
+        since: u32,
+        weather: Weather,
+    ) -> Self {
+        let life = Arc::<Life>::default();
         let dial = Arc::new(Mutex::new(Dial {
             chance,
             weather,
             ignore_versions: false,
-            dead: false,
+            fatal: false,
+            after_fatal: 0,
             met: Coverage::default(),
         }));
         let (appends, reads) = (dial.clone(), dial.clone());
         let store = FaultyStore::new(ground.memory.clone(), move |_| lock(&appends).append())
             .with_reads(move || lock(&reads).read());
         let store = if ground.claims_sole_writer { store.claiming_sole_writer() } else { store };
+        let store: Arc<dyn EventStore> = Arc::new(store);
+        let side: Arc<dyn SideStore> = ground.memory.clone();
+        let payments: Arc<dyn Payments> = match &ground.payments {
+            Some(payments) => payments.clone(),
+            None => ground.gateway.clone(),
+        };
         let world = World::with(Setup {
-            store: Some(Arc::new(store)),
+            store: Some(Arc::new(Mortal::new(store, life.clone()))),
             memory: ground.memory.clone(),
-            side: None,
+            side: Some(Arc::new(Mortal::new(side, life.clone()))),
             clock: ground.clock.clone(),
             gateway: ground.gateway.clone(),
-            payments: ground.payments.clone(),
+            payments: Some(Arc::new(Mortal::new(payments, life.clone()))),
             // Small enough that every bound is met.
             limits: Limits {
                 waiting: 24,
@@ -145,21 +182,16 @@ impl Node {
             },
             seed,
         });
-        Self { world, dial }
+        Self { world, life, since, dial }
     }
 
     pub(super) fn dial(&self) -> MutexGuard<'_, Dial> {
         lock(&self.dial)
     }
 
-    /// The process dies: from now on nothing of it reaches the store.
-    pub(super) fn kill(&self) {
-        self.dial().dead = true;
-    }
-
-    /// Must it not write any more?
+    /// Is it dead, or must it not write any more?
     pub(super) fn is_over(&self) -> bool {
-        self.dial().dead
+        self.life.died().is_some() || self.dial().fatal
     }
 
     /// Has its write loop ended although nothing told it to?
@@ -170,4 +202,28 @@ impl Node {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many of the next commits of the read side fail, or lose their answer.
+#[derive(Clone, Default)]
+pub(super) struct RowsWeather(Arc<AtomicU32>);
+
+impl RowsWeather {
+    pub(super) fn set(&self, commits: u32) {
+        self.0.store(commits, Ordering::Relaxed);
+    }
+
+    /// Rows whose commits meet it.
+    pub(super) fn over(&self, rows: Arc<MemoryRows>) -> Arc<dyn RowStore> {
+        let left = self.0.clone();
+        Arc::new(FaultyRows::new(rows, move || {
+            let before = left.load(Ordering::Relaxed);
+            left.store(before.saturating_sub(1), Ordering::Relaxed);
+            match before {
+                0 => RowFault::None,
+                _ if before.is_multiple_of(2) => RowFault::Fail,
+                _ => RowFault::LoseAnswer,
+            }
+        }))
+    }
 }

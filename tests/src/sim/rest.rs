@@ -4,6 +4,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use hakken_commands::{
+    clock::Clock,
     engine::{CommandError, Engine, Limits, Tenant},
     store::EventStore,
 };
@@ -28,8 +29,14 @@ impl Simulation {
         self.note("everything comes to rest".to_owned());
         for node in &self.nodes {
             node.dial().weather = Weather::CALM;
+            node.life.spare();
         }
         self.bury_the_dead();
+        self.rows_weather.set(0);
+        // Nobody asks any more: whatever lapses is the sweeper's.
+        if self.chance.percent(50) {
+            self.ground.clock.advance_seconds(self.chance.between(60, 3_000));
+        }
         self.ground.gateway.fail_next(0);
         self.ground.gateway.lose_next_answers(0);
         self.card(false);
@@ -53,6 +60,7 @@ impl Simulation {
             self.quiet().await?;
             self.look().await?;
         }
+        self.swept().await?;
         self.alive().await?;
         self.audit.at_rest()?;
         self.money()?;
@@ -107,6 +115,16 @@ impl Simulation {
             .map(|process| format!("{} {:?}", process.name(), process.progress()))
             .collect();
         Err(format!("the processes do not come to rest: {}", progress.join(", ")))
+    }
+
+    /// What lapsed is recorded, though nobody asked.
+    async fn swept(&mut self) -> Result<(), String> {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        self.look().await?;
+        match self.audit.lapsed(self.ground.clock.now()).first() {
+            None => Ok(()),
+            Some(hold) => Err(format!("hold {hold} has lapsed and nobody has recorded it")),
+        }
     }
 
     /// In calm weather every write side answers.

@@ -41,9 +41,11 @@ async fn sqlite() -> Opened {
     sqlite_with(OpenOptions::default()).await
 }
 
-/// An index of which nearly nothing is in memory, and which merges all the time.
+/// Files that are full after a few batches, and an index of which nearly nothing is in memory.
 async fn sqlite_small_runs() -> Opened {
-    sqlite_with(OpenOptions { index_flush_events: 7, ..OpenOptions::default() }).await
+    let options =
+        OpenOptions { index_flush_events: 7, segment_bytes: 4_096, ..OpenOptions::default() };
+    sqlite_with(options).await
 }
 
 async fn sqlite_with(options: OpenOptions) -> Opened {

@@ -114,6 +114,25 @@ fn every_member_of_the_workspace_is_known_and_nobody_knows_those_above() {
 }
 
 #[test]
+fn only_tests_can_take_a_guard_out() {
+    let manifests = tracked().into_iter().filter(|file| file.path.ends_with("Cargo.toml"));
+    none(manifests.filter_map(|file| {
+        let text = file.text();
+        let in_default =
+            section(&text, "features").contains("default") && text.contains("sabotage");
+        let allowed = ["domain/Cargo.toml", "tests/Cargo.toml"].contains(&file.path.as_str());
+        let wrong = in_default || (!allowed && text.contains("sabotage"));
+        wrong.then(|| format!("{} knows the feature that takes guards out", file.path))
+    }));
+    none(tracked().iter().filter(|file| file.is_library()).filter_map(|file| {
+        let wrong = file.path != "domain/src/guard.rs" && file.text().contains("sabotage");
+        wrong.then(|| format!("{} knows the feature that takes guards out", file.path))
+    }));
+    let text = std::fs::read_to_string(root().join("tests/run")).expect("it runs every test");
+    assert!(text.contains("--features sabotage"), "tests/run does not take guards out");
+}
+
+#[test]
 fn the_rule_book_waits_for_nothing_and_reaches_nowhere() {
     const FOREIGN: [&str; 14] = [
         "tokio",

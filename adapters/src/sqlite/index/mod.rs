@@ -170,7 +170,7 @@ impl Index {
         self.readers.close().await;
     }
 
-    /// Indexes events that follow each other in the log, the last of which ends a chunk with this
+    /// Indexes events that follow each other in the log, the last of which ends a frame with this
     /// checksum.
     pub(super) fn record(&self, events: &[Arc<StoredEvent>], log_crc: u32) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
@@ -319,11 +319,9 @@ async fn usable_runs(
     };
     let Some(newest) = runs.last() else { return Ok(Ok(runs)) };
     if newest.last > head.0 {
-        log.check_structure().await?;
         return Ok(Err(format!("it goes to {}, the events only to {head}", newest.last)));
     }
-    if log.checksum_at(newest.last).await? != Some(i64::from(newest.log_crc)) {
-        log.check_structure().await?;
+    if log.checksum_at(newest.last).await? != Some(newest.log_crc) {
         return Ok(Err(format!("other events stand at position {}", newest.last)));
     }
     Ok(Ok(runs))

@@ -8,9 +8,8 @@ use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
 
 use super::{
     super::{
-        db::Schema,
+        db::{Schema, signed, unsigned},
         fault::{is_damaged, read_failed},
-        log::{signed, unsigned},
     },
     run::{
         Block, Entry, Filter, IndexDamage, Key, Run, block_id, decode_fences, encode_fences, key,

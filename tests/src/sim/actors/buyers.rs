@@ -18,7 +18,9 @@ use crate::world::name;
 
 impl Actors {
     fn buyer(&mut self) -> BuyerRef {
-        name(&format!("buyer-{}", self.chance.below(6)))
+        // One of them wants as much as he can get.
+        let one = if self.chance.percent(30) { 0 } else { self.chance.below(6) };
+        name(&format!("buyer-{one}"))
     }
 
     fn legs(&mut self, show: &Show) -> Option<Legs> {
@@ -167,7 +169,7 @@ impl Actors {
             90..=94 => (due.saturating_sub(1), false),
             _ => (due, true),
         };
-        let known_payment = self.chance.percent(4).then(|| order.payments.first().cloned());
+        let known_payment = self.chance.percent(8).then(|| order.payments.first().cloned());
         let fresh = format!("pay-{}", self.count + 1);
         let payment = known_payment.flatten().unwrap_or_else(|| name::<PaymentId>(&fresh));
         let euro = self.chance.percent(3);
@@ -179,9 +181,12 @@ impl Actors {
     }
 
     pub(super) fn cancel(&mut self, known: &Known) -> Option<Call> {
-        let order = self.some_order(known, |_| true)?;
-        let items = match self.chance.below(3) {
-            0 => Vec::new(),
+        let in_part = |order: &Order| (1..order.items.len()).contains(&order.cancelled.len());
+        let again = if self.chance.percent(20) { self.some_order(known, in_part) } else { None };
+        let order = again.or_else(|| self.some_order(known, |_| true))?;
+        let items = match (self.chance.below(8), order.cancelled.first()) {
+            (0..=1, _) => Vec::new(),
+            (2..=3, Some(cancelled)) => vec![*cancelled],
             _ => vec![self.chance.between(1, order.items.len() as u64 + 1) as u16],
         };
         let refund = match self.chance.below(4) {

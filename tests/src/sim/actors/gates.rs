@@ -3,7 +3,10 @@
 use hakken_commands::desk::ScanRequest;
 use hakken_domain::ticket::{Channel, Direction};
 
-use super::{super::known::Known, Actors, Call, Wish};
+use super::{
+    super::known::{Known, Show},
+    Actors, Call, Wish,
+};
 use crate::world::name;
 
 impl Actors {
@@ -26,28 +29,40 @@ impl Actors {
     }
 
     pub(super) fn scan(&mut self, known: &Known) -> Option<Call> {
-        let (ticket, show, mut code) = self.chance.pick(&self.codes)?.clone();
+        let is_suspended = |id| known.tickets.iter().any(|known| known.id == id && known.suspended);
+        let suspended: Vec<_> = self.codes.iter().filter(|(of, ..)| is_suspended(*of)).collect();
+        let (ticket, show, mut code) = match self.chance.pick(&suspended) {
+            Some(suspended) if self.chance.percent(15) => (*suspended).clone(),
+            _ => self.chance.pick(&self.codes)?.clone(),
+        };
+        if self.chance.percent(20)
+            && let Some((.., oldest)) = self.codes.iter().find(|(of, ..)| *of == ticket)
+        {
+            code.clone_from(oldest);
+        }
         let ticket = known.tickets.iter().find(|known| known.id == ticket)?;
-        let at = match self.chance.percent(15) {
-            true => self.chance.pick(&known.shows)?.id,
-            false => show,
+        let is_other = |s: &&Show| s.organizer == ticket.organizer && s.id != show;
+        let others: Vec<_> = known.shows.iter().filter(is_other).collect();
+        let at = match self.chance.pick(&others) {
+            Some(other) if self.chance.percent(15) => other.id,
+            _ if self.chance.percent(5) => self.chance.pick(&known.shows)?.id,
+            _ => show,
         };
         match self.chance.below(30) {
             0 => code.truncate(20),
-            1 => {
-                let last = if code.ends_with('A') { 'B' } else { 'A' };
-                code.pop();
-                code.push(last);
+            1..=3 => {
+                // Somewhere in the signature, which is the last 26 characters.
+                let at = code.len() - self.chance.between(2, 20) as usize;
+                let other = if code[at..].starts_with('A') { "B" } else { "A" };
+                code.replace_range(at..=at, other);
             }
-            2 => code = "HELLO".to_owned(),
+            4 => code = "HELLO".to_owned(),
             _ => {}
         }
         let direction = if self.chance.percent(70) { Direction::Entry } else { Direction::Exit };
         let gate = name(if self.chance.percent(50) { "北口" } else { "南口" });
         let wish = Wish::Scan(ScanRequest { show: at, gate, direction, code });
         let organizer = known.shows.iter().find(|known| known.id == at)?.organizer;
-        // A code of another organizer's ticket is `invalid` at this gate.
-        let _ = ticket;
         Some(self.call("scan", organizer, wish))
     }
 }

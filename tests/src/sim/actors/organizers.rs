@@ -30,7 +30,7 @@ impl Actors {
             calls.push(self.ask("register", organizer, organizer, register));
         }
         let mut limited = open_rules();
-        limited.max_places_per_buyer = Some(9);
+        limited.max_places_per_buyer = Some(6);
         let later = Issuance::OnRequest { until: START.plus_seconds(8 * HOUR) };
         let mut chairs = hall(2, 6, 5);
         chairs.sections[0].rows[1].seats[5].wheelchair = true;
@@ -82,6 +82,46 @@ impl Actors {
         calls.push(self.call("open sales", organizer, Wish::OpenSales(show, rules)));
     }
 
+    /// Another show, which is not on sale yet.
+    pub(super) fn schedule(&mut self, known: &Known) -> Option<Call> {
+        if known.scheduled.len() >= 8 {
+            return None;
+        }
+        let venue = VenueId::derived("simulation", "武道館");
+        let show = ShowId::derived("simulation", &format!("show-{}", self.count + 1));
+        let schedule = show::Command::ScheduleShow(Box::new(ShowScheduled {
+            name: name("追加公演"),
+            venue,
+            starts_at: START.plus_seconds(20 * HOUR),
+            ends_at: START.plus_seconds(24 * HOUR),
+            stops: Vec::new(),
+            currency: Currency::JPY,
+            entry: EntryRule {
+                valid_from: START,
+                valid_until: START.plus_seconds(24 * HOUR),
+                reentry: false,
+            },
+            issuance: Issuance::Immediate,
+        }));
+        Some(self.ask("schedule", organizers()[0], StreamId::show(show), schedule))
+    }
+
+    /// One puts a show on sale when another calls it off.
+    pub(in super::super) fn rivals(&mut self, known: &Known) -> Vec<Call> {
+        let waiting: Vec<_> =
+            known.scheduled.iter().filter(|(show, _)| !known.is_on_sale(*show)).collect();
+        if waiting.is_empty() || !self.chance.percent(20) {
+            return Vec::new();
+        }
+        let (show, organizer) = **self.chance.pick(&waiting).expect("one of them");
+        let mut rivals =
+            vec![self.call("open sales", organizer, Wish::OpenSales(show, open_rules()))];
+        for _ in 0..self.chance.below(3) {
+            rivals.push(self.call("call off", organizer, Wish::CallOff(show, name("台風"))));
+        }
+        rivals
+    }
+
     fn some_seats(&mut self, show: &Show) -> Vec<SeatId> {
         let from = self.chance.below(show.seats.len());
         let count = self.chance.between(1, 2) as usize;
@@ -122,7 +162,7 @@ impl Actors {
     pub(super) fn change_rules(&mut self, known: &Known) -> Option<Call> {
         let show = self.chance.pick(&known.shows)?.clone();
         let mut rules = open_rules();
-        rules.max_places_per_buyer = self.chance.percent(60).then_some(8);
+        rules.max_places_per_buyer = self.chance.percent(80).then_some(6);
         rules.hold_ttl_seconds = self.chance.between(300, 900) as u32;
         let command = inventory::Command::ChangeSalesRules(rules);
         Some(self.ask("change rules", show.organizer, StreamId::inventory(show.id), command))
@@ -147,9 +187,16 @@ impl Actors {
         Some(self.ask("rotate key", organizer, organizer, command))
     }
 
-    pub(super) fn disable_key(&mut self, _known: &Known) -> Option<Call> {
-        let organizer = organizers()[self.chance.below(2)];
-        let code_key = self.chance.between(1, 3) as u8;
+    /// Most often one that has signed codes.
+    pub(super) fn disable_key(&mut self, known: &Known) -> Option<Call> {
+        let mut organizer = organizers()[self.chance.below(2)];
+        let mut code_key = self.chance.between(1, 3) as u8;
+        if self.chance.percent(70)
+            && let Some(ticket) = self.chance.pick(&known.tickets)
+            && let Some(key) = ticket.keys.last()
+        {
+            (organizer, code_key) = (ticket.organizer, *key);
+        }
         let command = organizer::Command::DisableCodeKey { code_key };
         Some(self.ask("disable key", organizer, organizer, command))
     }

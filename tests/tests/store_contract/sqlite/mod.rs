@@ -4,7 +4,11 @@ mod damage;
 mod failing;
 mod opening;
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use hakken_adapters::{
     data_dir::DataDir,
@@ -16,9 +20,9 @@ use hakken_tests::stores::{append, at, stream, written};
 
 type Events = Vec<Arc<StoredEvent>>;
 
-/// An index whose runs are written after a few events.
+/// Files that are soon full, and an index whose runs are written after a few events.
 fn small_runs() -> OpenOptions {
-    OpenOptions { index_flush_events: 10, ..OpenOptions::default() }
+    OpenOptions { index_flush_events: 10, segment_bytes: 16_384, ..OpenOptions::default() }
 }
 
 async fn open(dir: &Path) -> SqliteStore {
@@ -49,13 +53,29 @@ async fn read_everything(store: &SqliteStore) -> Result<Events, StoreError> {
     }
 }
 
-/// Copies the files of a store, as a crash would leave them.
+/// Copies files and directories of a store, as a crash would leave them.
 fn copy(from: &Path, to: &Path, names: &[&str]) {
     fs::create_dir_all(to).unwrap();
     for name in names {
-        match fs::copy(from.join(name), to.join(name)) {
+        let (from, to) = (from.join(name), to.join(name));
+        if from.is_dir() {
+            fs::remove_dir_all(&to).ok();
+            let files = fs::read_dir(&from).unwrap().map(|entry| entry.unwrap().file_name());
+            let files: Vec<_> = files.map(|name| name.into_string().unwrap()).collect();
+            copy(&from, &to, &files.iter().map(String::as_str).collect::<Vec<_>>());
+            continue;
+        }
+        match fs::copy(from, to) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => panic!("{error}"),
             _ => {}
         }
     }
+}
+
+/// The files of events, oldest first.
+fn event_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> =
+        fs::read_dir(dir.join("events")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
 }

@@ -7,13 +7,12 @@ use hakken_adapters::{
     data_dir::DataDir,
     sqlite::{OpenError, SqliteStore},
 };
-use hakken_commands::store::{EventStore, SideStore, Snapshot, StoreErrorKind};
+use hakken_commands::store::{EventStore, SideStore, Snapshot};
 use hakken_domain::envelope::Position;
 use hakken_projections::feed::EventFeed;
 use hakken_tests::stores::{append, at, conflict, first_disorder, stream, written};
-use sqlx::{Connection, SqliteConnection};
 
-use super::{copy, fill, open, read_everything};
+use super::{copy, event_files, fill, open, read_everything};
 
 #[tokio::test]
 async fn a_reopened_store_has_everything_and_goes_on() {
@@ -77,31 +76,25 @@ async fn a_closed_store_takes_nothing_and_its_followers_end() {
 async fn a_file_that_is_no_store_is_refused_and_left_alone() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::at(temp.path());
-    let text = "this is not a database, but it is long enough to be looked at by anybody";
-    fs::write(&dir.events, text).unwrap();
+    fs::create_dir(&dir.events).unwrap();
+    let file = dir.events.join("00000000000000000001.events");
+    let text = "this is no file of events, but it is long enough to be looked at by anybody at all";
+    fs::write(&file, text).unwrap();
     let error = SqliteStore::open(&dir).await.err().unwrap();
     assert!(matches!(error, OpenError::NotAStore { .. }), "{error}");
     let error = SqliteStore::open_read_only(&dir).await.err().unwrap();
     assert!(matches!(error, OpenError::NotAStore { .. }), "{error}");
-    assert_eq!(fs::read_to_string(&dir.events).unwrap(), text);
-}
-
-async fn execute(file: &std::path::Path, sql: &'static str) {
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(file).create_if_missing(true);
-    let mut conn = SqliteConnection::connect_with(&options).await.unwrap();
-    sqlx::raw_sql(sql).execute(&mut conn).await.unwrap();
-    conn.close().await.unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
 }
 
 #[tokio::test]
-async fn somebody_elses_database_is_refused_and_left_alone() {
+async fn a_file_where_the_events_should_be_is_refused_and_left_alone() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::at(temp.path());
-    execute(&dir.events, "CREATE TABLE bookmarks (url TEXT)").await;
-    let before = fs::read(&dir.events).unwrap();
+    fs::write(&dir.events, "bookmarks").unwrap();
     let error = SqliteStore::open(&dir).await.err().unwrap();
-    assert!(matches!(error, OpenError::NotAStore { .. }), "{error}");
-    assert_eq!(fs::read(&dir.events).unwrap(), before);
+    assert!(matches!(error, OpenError::Unusable { .. }), "{error}");
+    assert_eq!(fs::read_to_string(&dir.events).unwrap(), "bookmarks");
 }
 
 #[tokio::test]
@@ -109,7 +102,12 @@ async fn a_newer_format_is_refused() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::at(temp.path());
     open(temp.path()).await.close().await.unwrap();
-    execute(&dir.events, "PRAGMA user_version = 2").await;
+    let file = &event_files(temp.path())[0];
+    let mut bytes = fs::read(file).unwrap();
+    bytes[8] = 2;
+    let crc = crc32fast::hash(&bytes[..60]).to_le_bytes();
+    bytes[60..64].copy_from_slice(&crc);
+    fs::write(file, bytes).unwrap();
     let error = SqliteStore::open(&dir).await.err().unwrap();
     assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
 }
@@ -181,13 +179,13 @@ async fn snapshots_of_events_that_an_older_backup_does_not_have_are_dropped() {
     let store = open(&live).await;
     let kept = fill(&store, 0..50).await;
     store.close().await.unwrap();
-    copy(&live, &backup, &["events.db"]);
+    copy(&live, &backup, &["events"]);
     let store = open(&live).await;
     fill(&store, 50..100).await;
     let snapshot = Snapshot { version: 2, format: 1, bytes: "state".into() };
     store.save_snapshot(stream(50), snapshot).await.unwrap();
     store.close().await.unwrap();
-    copy(&backup, &live, &["events.db"]);
+    copy(&backup, &live, &["events"]);
 
     let store = open(&live).await;
     assert_eq!(read_everything(&store).await.unwrap(), kept);
@@ -195,19 +193,4 @@ async fn snapshots_of_events_that_an_older_backup_does_not_have_are_dropped() {
     assert!(EventStore::read_stream(&store, stream(50), 0, 9).await.unwrap().is_empty());
     fill(&store, 50..60).await;
     assert_eq!(EventStore::read_stream(&store, stream(50), 0, 9).await.unwrap().len(), 3);
-}
-
-#[tokio::test]
-async fn a_locked_file_is_unavailable_and_harms_nothing() {
-    let temp = tempfile::tempdir().unwrap();
-    let store = open(temp.path()).await;
-    fill(&store, 0..3).await;
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(temp.path().join("events.db"));
-    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
-    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-    let error = store.append(vec![append(stream(9), 0, ["a"])], at(0)).await.unwrap_err();
-    assert_eq!(error.kind, StoreErrorKind::Unavailable);
-    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
-    written(&store.append(vec![append(stream(9), 0, ["a"])], at(0)).await.unwrap()[0]);
-    assert_eq!(first_disorder(Position(0), &read_everything(&store).await.unwrap()), None);
 }
