@@ -50,13 +50,13 @@ const STREAMS: u32 = 256;
 /// How often a silent HTTP/2 client is asked whether it is there, and how long it may take.
 const PING: Duration = Duration::from_secs(30);
 /// Most connections that are turned away with an answer at once; further ones without.
-const TURNED_AWAY: usize = 512;
+const TURNED_AWAY: usize = 1_024;
 /// How long a connection that is turned away may take to read the answer.
-const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELL: Duration = Duration::from_secs(5);
 /// After an accept that failed, as it does when no file can be opened any more.
 const PAUSE: Duration = Duration::from_millis(200);
 /// Files that are open beside the connections: those that are turned away, and the store's.
-const OTHER_FILES: u64 = 1_024;
+const OTHER_FILES: u64 = 1_536;
 
 const BUSY: &str = r#"{"errors":[{"message":"Too many requests wait already. Nothing changed: try again in a second, with the same idempotency key.","extensions":{"code":"THROTTLED","retryAfterSeconds":1}}]}"#;
 const OVERDUE: &str = r#"{"errors":[{"message":"The request took too long, and it is not known whether it happened: try again with the same idempotency key, which makes that safe.","extensions":{"code":"SERVICE_UNAVAILABLE","retryAfterSeconds":1}}]}"#;

@@ -1,6 +1,7 @@
 //! Runs the binary, and talks to a server of it.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -179,6 +180,31 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Copies a data directory.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a new directory");
+    for file in files_below(from) {
+        let to = to.join(&file);
+        fs::create_dir_all(to.parent().expect("below the directory")).expect("a directory");
+        fs::copy(from.join(file), to).expect("a copy");
+    }
+}
+
+/// The files of a directory and its directories, by their paths in it.
+pub fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let name = PathBuf::from(entry.file_name());
+        match entry.file_type().expect("a type").is_dir() {
+            true => files.extend(files_below(&entry.path()).iter().map(|file| name.join(file))),
+            false => files.push(name),
+        }
+    }
+    files.sort();
+    files
 }
 
 pub fn ended(child: &mut Child) -> ExitStatus {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::Command,
     sync::{
         Arc, Mutex, PoisonError,
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{
-    super::program::{Client, Server, good, hall, serve},
+    super::program::{Client, Server, copy, good, hall, serve},
     life::{Acknowledged, Life, OnSale, PRICE, Stop},
     witness::Witness,
 };
@@ -366,14 +366,6 @@ impl Lane {
         }
         let events = self.witness.position();
         format!("{number} acknowledged, {events} events, ends: {:?}", self.ends)
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for file in fs::read_dir(from).unwrap() {
-        let file = file.unwrap();
-        fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
 }
 

@@ -7,5 +7,6 @@ mod gates;
 mod house;
 mod keys;
 mod money;
+mod reader;
 mod rebuild;
 mod seats;
