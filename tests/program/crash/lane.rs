@@ -314,13 +314,23 @@ impl Lane {
         clients
     }
 
+    /// Servers live and die until somebody was told something by one of them.
+    async fn live_until_told(&mut self) {
+        let told =
+            |lane: &Self| lane.witness.acknowledged.len() + lock(&lane.crowd.acknowledged).len();
+        let before = told(self);
+        while told(self) == before {
+            self.live(End::UnderLoad, false).await;
+        }
+    }
+
     /// Whether a loss is noticed: data as they were before a server's life are put back after it,
     /// and somebody says that they were told what nobody was told.
     pub async fn control(mut self) {
-        self.live(End::UnderLoad, false).await;
+        self.live_until_told().await;
         let (data, old) = (self.temp.path().join("data"), self.temp.path().join("old"));
         copy(&data, &old);
-        self.live(End::UnderLoad, false).await;
+        self.live_until_told().await;
         let server = self.start().await;
         let mut invented = self.witness.acknowledged.last().expect("somebody was told").clone();
         invented.key.push('x');
