@@ -48,10 +48,10 @@ enum End {
 impl End {
     fn draw(chance: &mut Chance) -> Self {
         match chance.below(100) {
-            ..58 => Self::UnderLoad,
-            ..72 => Self::WhileStarting,
-            ..84 => Self::WhileRebuilding,
-            ..96 => Self::WhileStopping,
+            0..58 => Self::UnderLoad,
+            58..72 => Self::WhileStarting,
+            72..84 => Self::WhileRebuilding,
+            84..96 => Self::WhileStopping,
             _ => Self::Well,
         }
     }

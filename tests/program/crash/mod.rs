@@ -8,8 +8,9 @@ mod lane;
 mod life;
 mod witness;
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
+use hakken_adapters::system::random_bytes;
 use hakken_tests::sim::Chance;
 
 use self::lane::Lane;
@@ -27,8 +28,10 @@ fn number(name: &str) -> Option<u64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_was_acknowledged_survives_every_kill() {
     let rounds = number("HAKKEN_CRASH_ROUNDS").unwrap_or(ROUNDS);
-    let clock = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos();
-    let seed = number("HAKKEN_CRASH_SEED").unwrap_or(clock as u64);
+    let seed = number("HAKKEN_CRASH_SEED").unwrap_or_else(|| {
+        let bytes = random_bytes().expect("the system gives random numbers");
+        bytes.iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte))
+    });
     println!("HAKKEN_CRASH_SEED={seed} HAKKEN_CRASH_ROUNDS={rounds}");
     let begun = Instant::now();
     let mut chance = Chance::new(seed);
