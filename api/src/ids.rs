@@ -4,7 +4,7 @@
 use async_graphql::ID;
 use hakken_domain::names::{
     ApiKeyId, CancellationId, EventId, HoldId, OrderId, OrganizerId, RefundId, ShowId, TicketId,
-    VenueId,
+    VenueId, read_ulid,
 };
 use ulid::Ulid;
 
@@ -41,7 +41,7 @@ pub trait GlobalId: Sized + Copy {
     fn parse(text: &str) -> Result<Self, BadId> {
         text.strip_prefix(Self::PREFIX)
             .and_then(|rest| rest.strip_prefix('_'))
-            .and_then(|ulid| Ulid::from_string(ulid).ok())
+            .and_then(read_ulid)
             .map(Self::from_ulid)
             .ok_or_else(|| BadId {
                 what: Self::WHAT,

@@ -5,8 +5,15 @@
 use crate::{
     Event, apikey,
     envelope::{Decoded, Metadata},
-    gate, inventory, order, organizer, show, ticket, venue,
+    gate, inventory, order, organizer, show,
+    text::{shortened, shortened_within},
+    ticket, venue,
 };
+
+/// Most characters that an error says of a kind that is none.
+const MOST_KIND: usize = 60;
+/// Most characters of what the JSON reader says, which quotes what it read.
+const MOST_REASON: usize = 300;
 
 /// Why stored bytes are no event that this version knows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,15 +74,15 @@ macro_rules! kinds {
         /// The event that was stored.
         pub fn decode_event(kind: &str, schema: u16, data: &[u8]) -> Result<Event, DecodeError> {
             let bad = |error: serde_json::Error| DecodeError::BadData {
-                kind: kind.to_owned(),
+                kind: shortened(kind, MOST_KIND),
                 schema,
-                reason: error.to_string(),
+                reason: shortened_within(&error.to_string(), MOST_REASON),
             };
             match (kind, schema) {
                 $(($kind, $schema) => serde_json::from_slice(data)
                     .map(|data| Event::$stream($module::Event::$variant(data)))
                     .map_err(bad),)*
-                _ => Err(DecodeError::UnknownKind { kind: kind.to_owned(), schema }),
+                _ => Err(DecodeError::UnknownKind { kind: shortened(kind, MOST_KIND), schema }),
             }
         }
 
@@ -147,8 +154,8 @@ pub fn encode_metadata(meta: &Metadata) -> Vec<u8> {
 /// The metadata that was stored.
 pub fn decode_metadata(kind: &str, meta: &[u8]) -> Result<Metadata, DecodeError> {
     serde_json::from_slice(meta).map_err(|error| DecodeError::BadMetadata {
-        kind: kind.to_owned(),
-        reason: error.to_string(),
+        kind: shortened(kind, MOST_KIND),
+        reason: shortened_within(&error.to_string(), MOST_REASON),
     })
 }
 

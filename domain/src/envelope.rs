@@ -10,7 +10,8 @@ use ulid::Ulid;
 use crate::{
     Event,
     codec::{self, DecodeError},
-    names::{ActorRef, CommandKey, EventId, OrganizerId},
+    names::{ActorRef, CommandKey, EventId, OrganizerId, read_ulid},
+    text::shortened,
     time::Timestamp,
 };
 
@@ -105,10 +106,10 @@ impl fmt::Display for StreamId {
 impl FromStr for StreamId {
     type Err = NotAStream;
     fn from_str(text: &str) -> Result<Self, NotAStream> {
-        let error = || NotAStream(text.to_owned());
+        let error = || NotAStream(shortened(text, 60));
         let (kind, id) = text.split_once('-').ok_or_else(error)?;
         let kind = StreamKind::ALL.into_iter().find(|k| k.as_str() == kind).ok_or_else(error)?;
-        let id = Ulid::from_string(id).map_err(|_| error())?;
+        let id = read_ulid(id).ok_or_else(error)?;
         Ok(Self { kind, id })
     }
 }

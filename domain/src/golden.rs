@@ -209,6 +209,22 @@ fn data_of_the_wrong_shape_says_what_is_wrong() {
 }
 
 #[test]
+fn an_error_is_short_however_long_the_data_is() {
+    let long = "長".repeat(10_000);
+    let data = format!(r#"{{"code_key":"{long}"}}"#);
+    for error in [
+        codec::decode_event("code-key-added", 1, data.as_bytes()).unwrap_err(),
+        codec::decode_event(&long, 1, b"{}").unwrap_err(),
+        codec::decode_metadata(&long, format!(r#"{{"actor":["{long}"]}}"#).as_bytes()).unwrap_err(),
+    ] {
+        let text = error.to_string();
+        assert!(text.chars().count() < 600, "{text}");
+    }
+    let place = codec::decode_event("code-key-added", 1, data.as_bytes()).unwrap_err().to_string();
+    assert!(place.ends_with(" at line 1 column 30014"), "{place}");
+}
+
+#[test]
 fn metadata_that_cannot_be_read_names_the_kind() {
     let data = br#"{"code_key":1}"#;
     let whole = codec::encode_metadata(&samples::metadata());

@@ -23,6 +23,7 @@ pub mod seatmap;
 pub mod show;
 #[cfg(test)]
 mod testing;
+pub mod text;
 pub mod ticket;
 pub mod time;
 pub mod venue;
@@ -68,13 +69,24 @@ macro_rules! aggregates {
                 match kind { $(StreamKind::$kind => Self::$kind(Box::default()),)* }
             }
 
-            /// Folds one event in. An event of another kind of stream is a bug.
+            /// Folds one event in. An event of another kind of stream, or one that the rules cannot
+            /// have decided after those before it, is a bug or was tampered with, and panics: who
+            /// folds what is stored catches it.
             pub fn evolve(&mut self, event: &Event) {
                 match (self, event) {
                     $((Self::$kind(state), Event::$kind(event)) =>
                         <$module::State as Rules>::Decider::evolve(state, event),)*
-                    (state, event) => panic!("{event:?} does not belong in {state:?}"),
+                    (state, event) => panic!(
+                        "a {} does not belong in a stream of the kind {}",
+                        codec::kind_of(event).0,
+                        state.kind().as_str()
+                    ),
                 }
+            }
+
+            /// The kind of stream that it is of.
+            pub fn kind(&self) -> StreamKind {
+                match self { $(Self::$kind(_) => StreamKind::$kind,)* }
             }
 
             /// Facts that are due by the passing of time alone.
@@ -101,7 +113,10 @@ macro_rules! aggregates {
                             Err(rejection) => Err(Rejection::$kind(rejection)),
                         }
                     })*
-                    (state, command) => panic!("{command:?} does not belong to {state:?}"),
+                    (state, command) => panic!(
+                        "{command:?} does not belong to a stream of the kind {}",
+                        state.kind().as_str()
+                    ),
                 }
             }
         }

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::text::shortened;
+
 /// Most minor units that one amount may have: 10^15, so that sums over thousands of items fit.
 pub const MAX_AMOUNT_MINOR: u64 = 1_000_000_000_000_000;
 
@@ -67,7 +69,7 @@ impl FromStr for Currency {
     fn from_str(text: &str) -> Result<Self, NotACurrency> {
         match text.as_bytes().try_into() {
             Ok(code) if text.bytes().all(|b| b.is_ascii_uppercase()) => Ok(Self(code)),
-            _ => Err(NotACurrency(text.to_owned())),
+            _ => Err(NotACurrency(shortened(text, 60))),
         }
     }
 }

@@ -72,9 +72,7 @@ macro_rules! ulid_id {
         impl FromStr for $name {
             type Err = NameError;
             fn from_str(text: &str) -> Result<Self, NameError> {
-                Ulid::from_string(text)
-                    .map(Self)
-                    .map_err(|_| NameError::NotAUlid { what: $what })
+                read_ulid(text).map(Self).ok_or(NameError::NotAUlid { what: $what })
             }
         }
     };
@@ -110,6 +108,13 @@ ulid_id!(
 ulid_id!(
     /// One recorded event.
     EventId, "event id");
+
+/// A ULID from its text. 26 digits of Base32 can say 130 bits, a ULID has 128: a text that begins
+/// with more than 7 is none, and is not another text for a smaller one.
+pub fn read_ulid(text: &str) -> Option<Ulid> {
+    let fits = text.as_bytes().first().is_some_and(|first| *first <= b'7');
+    Ulid::from_string(text).ok().filter(|_| fits)
+}
 
 /// The ULID whose 128 bits are the first of the SHA-256 of the parts, each with its length.
 pub fn derived_ulid(parts: &[&str]) -> Ulid {
@@ -268,6 +273,14 @@ mod tests {
         assert_eq!(id, OrderId::derived("a", "b"));
         assert_ne!(id, OrderId::derived("ab", ""));
         assert_ne!(id.0, HoldId::derived("a", "b").0);
+    }
+
+    #[test]
+    fn a_text_of_more_than_128_bits_is_no_id() {
+        assert!("7ZZZZZZZZZZZZZZZZZZZZZZZZZ".parse::<OrderId>().is_ok());
+        for text in ["8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "80000000000000000000000000", "Z", ""] {
+            assert_eq!(text.parse::<OrderId>(), Err(NameError::NotAUlid { what: "order id" }));
+        }
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::text::shortened;
+
 /// An instant: microseconds since 1970-01-01T00:00:00Z. RFC 3339 UTC as text and in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
@@ -59,10 +61,11 @@ impl fmt::Display for Timestamp {
 impl FromStr for Timestamp {
     type Err = NotATime;
     fn from_str(text: &str) -> Result<Self, NotATime> {
-        let time: jiff::Timestamp = text.parse().map_err(|_| NotATime(text.to_owned()))?;
+        let error = || NotATime(shortened(text, 60));
+        let time: jiff::Timestamp = text.parse().map_err(|_| error())?;
         let micros = time.as_microsecond();
         let kept = Self::from_micros(micros);
-        if kept.0 == micros { Ok(kept) } else { Err(NotATime(text.to_owned())) }
+        if kept.0 == micros { Ok(kept) } else { Err(error()) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every test that needs more than one crate, in one binary.
 
 mod engine;
+mod fuzz;
 mod graphql;
 mod process;
 mod properties;

@@ -11,6 +11,11 @@ use hakken_domain::{
 
 /// Rows of more seats keep the order of the file.
 const MAX_SPOTS: usize = 20_000;
+/// So do blocks with more seats on a square of about two by two: they are no rows, and looking at
+/// each seat's neighbours would be looking at all seats for each.
+const MAX_CROWD: usize = 64;
+/// The nearest seat is among so many on either side along an axis.
+const MAX_LOOKS: usize = 256;
 /// A distance of so many times the usual one is an aisle.
 const AISLE: f64 = 1.6;
 /// Seats within so many times the usual distance are next to each other: less than the diagonal.
@@ -160,8 +165,8 @@ fn usual_distance(spots: &[Spot]) -> f64 {
             }
             ahead
         };
-        let _ = order[index + 1..].iter().all(|entry| look(*entry));
-        let _ = order[..index].iter().rev().all(|entry| look(*entry));
+        let _ = order[index + 1..].iter().take(MAX_LOOKS).all(|entry| look(*entry));
+        let _ = order[..index].iter().rev().take(MAX_LOOKS).all(|entry| look(*entry));
         best
     };
     median((0..order.len()).map(nearest).collect())
@@ -186,6 +191,10 @@ impl<'s> Neighbours<'s> {
 
     fn cell(&self, spot: Spot) -> (i64, i64) {
         ((spot.x / self.reach).floor() as i64, (spot.y / self.reach).floor() as i64)
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.cells.values().any(|cell| cell.len() > MAX_CROWD)
     }
 
     fn of(&self, at: usize) -> impl Iterator<Item = usize> {
@@ -251,6 +260,9 @@ fn forwards(spots: &[Spot], mut chain: Vec<usize>) -> Vec<usize> {
 /// go on by one.
 fn along_best_axis(spots: &[Spot], usual: f64) -> Vec<Vec<usize>> {
     let near = Neighbours::new(spots, AISLE * usual);
+    if near.is_crowded() {
+        return vec![(0..spots.len()).collect()];
+    }
     let slope = usual_slope(spots, &near);
     let mut best = (0, Vec::new());
     for angle in [0.0, 90.0, slope, slope + 90.0] {

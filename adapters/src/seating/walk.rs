@@ -153,20 +153,15 @@ impl<'n> Fields<'n> {
 
 /// What a file says, short enough for an error.
 pub(super) fn shortened(text: &str) -> String {
-    const MOST: usize = 60;
-    if text.chars().count() <= MOST {
-        return text.to_owned();
-    }
-    let mut short: String = text.chars().take(MOST).collect();
-    short.push('…');
-    short
+    hakken_domain::text::shortened(text, 60)
 }
 
 /// Words in a row, the first few of them.
 pub(super) fn listed<'a>(words: impl ExactSizeIterator<Item = &'a str>) -> String {
     const MOST: usize = 8;
     let more = words.len().saturating_sub(MOST);
-    let mut list: Vec<String> = words.take(MOST).map(shortened).collect();
+    let shown = |word| shortened(word).replace(char::is_control, "\u{fffd}");
+    let mut list: Vec<String> = words.take(MOST).map(shown).collect();
     if more > 0 {
         list.push(format!("{more} more"));
     }

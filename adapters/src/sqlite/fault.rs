@@ -24,7 +24,9 @@ fn code(error: &sqlx::Error) -> Option<i32> {
 
 /// Whether the file itself is broken or no database.
 pub(super) fn is_damaged(error: &sqlx::Error) -> bool {
-    matches!(code(error), Some(CORRUPT | NOT_A_DATABASE))
+    // A value of another type than the table was made with was not written by SQLite.
+    matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
+        || matches!(code(error), Some(CORRUPT | NOT_A_DATABASE))
         || extended_code(error) == Some(SHORT_READ)
 }
 

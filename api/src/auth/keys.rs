@@ -8,7 +8,7 @@ use hakken_commands::{
 };
 use hakken_domain::{
     apikey::{ApiKeyCreated, Command, Role},
-    names::{ActorRef, ApiKeyId, CommandKey, Label, OrganizerId},
+    names::{ActorRef, ApiKeyId, CommandKey, Label, OrganizerId, read_ulid},
 };
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -36,7 +36,7 @@ impl PresentedKey {
     /// Reads the text of a key.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_once('_')?;
-        let id = ApiKeyId(Ulid::from_string(id).ok()?);
+        let id = ApiKeyId(read_ulid(id)?);
         // Base32 has one spelling: lower case.
         if secret.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return None;

@@ -11,6 +11,7 @@ use async_graphql::{
         types::{ExecutableDocument, FragmentDefinition, OperationType, Selection, SelectionSet},
     },
 };
+use hakken_domain::text::shortened_within;
 
 /// Most bytes of a document. Large values belong in variables.
 const MAX_BYTES: usize = 64 << 10;
@@ -24,6 +25,9 @@ const MAX_FIELDS: usize = 2_000;
 const MAX_ROOT_FIELDS: usize = 50;
 /// Most directives, fragments counted wherever they are used.
 const MAX_DIRECTIVES: usize = 200;
+
+/// Most characters of a message: what cannot be read is quoted, and may be long.
+pub(super) const MAX_MESSAGE: usize = 1_000;
 
 /// Why a request is not executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +74,7 @@ pub(crate) fn read(text: &str, operation: Option<&str>) -> Result<Document, Requ
     }
     check_nesting(text)?;
     let parsed = parse_query(text).map_err(|wrong| {
+        let wrong = shortened_within(&quoted_shortly(&wrong.to_string()), MAX_MESSAGE - 100);
         error("GRAPHQL_PARSE_FAILED", format!("The document cannot be read: {wrong}"))
     })?;
     let chosen = choose(&parsed, operation)?;
@@ -82,6 +87,16 @@ pub(crate) fn read(text: &str, operation: Option<&str>) -> Result<Document, Requ
     check(size.directives, MAX_DIRECTIVES, "directives")?;
     check(roots.0, MAX_ROOT_FIELDS, "fields at its root")?;
     Ok(Document { parsed, kind, introspects })
+}
+
+/// The parser shows the line and points at the column: of a long line only what stands before it,
+/// which is the place, and behind it, which is the reason.
+fn quoted_shortly(wrong: &str) -> String {
+    let is_short = |line: &&str| line.len() <= 200;
+    if wrong.lines().all(|line| is_short(&line)) {
+        return wrong.to_owned();
+    }
+    wrong.lines().filter(is_short).filter(|line| line.trim() != "|").collect::<Vec<_>>().join("\n")
 }
 
 fn check(found: usize, max: usize, what: &str) -> Result<(), RequestError> {
@@ -295,6 +310,16 @@ mod tests {
         }
         bomb += " fragment F60 on Query { shows { edges { cursor } } }";
         refused(&bomb, "GRAPHQL_VALIDATION_FAILED", "fields");
+    }
+
+    #[test]
+    fn the_reason_is_short_however_long_the_line_is() {
+        let text = format!("{{ viewer {{ role }} }} # {}\n}}", "長".repeat(9_000));
+        refused(&text, "GRAPHQL_PARSE_FAILED", "2:1");
+        let text = format!("{{ {} }} }}", "viewer { role } ".repeat(2_000));
+        let error = read(&text, None).unwrap_err();
+        assert!(error.message.contains("1:32005"), "{}", error.message);
+        assert!(error.message.chars().count() <= MAX_MESSAGE, "{}", error.message);
     }
 
     #[test]

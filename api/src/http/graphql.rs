@@ -13,6 +13,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response as HttpResponse},
 };
+use hakken_domain::text::shortened_within;
 use serde::{Deserialize, Serialize};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tracing::{Instrument, Span, info_span};
@@ -331,11 +332,13 @@ pub(super) struct Answer<'a> {
     errors: &'a [async_graphql::ServerError],
 }
 
-/// Gives every error its code. True if the request was executed.
+/// Gives every error its code, and cuts what it says to what people read. True if the request was executed.
 pub(super) fn coded(response: &mut Response) -> bool {
     // Every field at the root is nullable: without data nothing was executed.
     let executed = response.errors.is_empty() || response.data != Value::Null;
     for error in &mut response.errors {
+        // What is refused is quoted.
+        error.message = shortened_within(&error.message, document::MAX_MESSAGE);
         let extensions = error.extensions.get_or_insert_default();
         if extensions.get("code").is_none() {
             let at_a_field = !error.path.is_empty();

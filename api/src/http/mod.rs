@@ -24,6 +24,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use hakken_domain::text::shortened_within;
 use tokio::sync::Semaphore;
 use tracing::{Instrument, info, info_span};
 
@@ -87,6 +88,7 @@ pub fn router(api: ApiContext) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
         .fallback(not_found)
+        .method_not_allowed_fallback(only_get)
         .layer(from_fn_with_state(app.clone(), observed))
         .with_state(app)
 }
@@ -158,9 +160,17 @@ fn fault(status: StatusCode, fault: &Fault) -> Response {
 }
 
 fn with_extensions(status: StatusCode, message: &str, extensions: &serde_json::Value) -> Response {
+    let message = shortened_within(message, document::MAX_MESSAGE);
     let body = serde_json::json!({ "errors": [{ "message": message, "extensions": extensions }] });
     (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string())
         .into_response()
+}
+
+async fn only_get() -> Response {
+    let message = "This can only be read: ask for it with GET.";
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", message);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
 }
 
 async fn not_found() -> Response {

@@ -1,7 +1,10 @@
 //! What people look at: GraphiQL, and pictures of seat maps.
 
 use axum::{
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{
+        Path, Query, State,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Redirect, Response},
 };
@@ -65,8 +68,9 @@ pub(super) fn explorer() -> Response {
 }
 
 /// `GET /graphiql/…`: the files that the page loads.
-pub(super) async fn asset(Path(path): Path<String>) -> Response {
-    match graphiql::asset(&path) {
+pub(super) async fn asset(path: Result<Path<String>, PathRejection>) -> Response {
+    // A path that is not UTF-8 names no file.
+    match path.ok().and_then(|Path(path)| graphiql::asset(&path)) {
         Some((kind, bytes)) => {
             let headers =
                 [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=3600")];
@@ -87,7 +91,7 @@ pub(super) struct MapParameters {
 /// `?atLeast=POSITION` as in queries.
 pub(super) async fn map(
     State(app): State<App>,
-    Path(show): Path<String>,
+    show: Result<Path<String>, PathRejection>,
     parameters: Result<Query<MapParameters>, QueryRejection>,
     headers: HeaderMap,
 ) -> Response {
@@ -105,7 +109,9 @@ pub(super) async fn map(
     if let Err(forbidden) = caller.may(Right::SeeShows) {
         return fault(StatusCode::FORBIDDEN, &forbidden);
     }
-    let (Ok(show), Some(pictures)) = (ShowId::parse(&show), app.api.pictures.clone()) else {
+    // A path that is not UTF-8 names no show.
+    let show = show.ok().and_then(|Path(show)| ShowId::parse(&show).ok());
+    let (Some(show), Some(pictures)) = (show, app.api.pictures.clone()) else {
         return not_found();
     };
     if let Err(late) = visible::wait(&app.api, "seat_availability", at_least).await {

@@ -16,6 +16,7 @@ use futures_util::{
     stream::{AbortHandle, Abortable, SelectAll, SplitSink},
 };
 use hakken_commands::engine::Health;
+use hakken_domain::text::shortened_within;
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::watch,
@@ -25,7 +26,7 @@ use tracing::Instrument;
 
 use super::{
     App,
-    document::RequestError,
+    document::{self, RequestError},
     graphql::{self, Parameters, span_of},
 };
 use crate::{
@@ -336,6 +337,7 @@ impl Connection {
     }
 
     async fn refuse(&mut self, id: &str, code: &str, message: &str) -> Result<(), Close> {
+        let message = shortened_within(message, document::MAX_MESSAGE);
         let payload = serde_json::json!([{ "message": message, "extensions": { "code": code } }]);
         self.say(&ToClient::Error { id, payload }).await
     }

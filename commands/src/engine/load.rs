@@ -1,6 +1,9 @@
 //! Reading a stream into memory: its snapshot, then the events after it.
 
-use std::sync::Arc;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use hakken_domain::envelope::{StoredEvent, StreamId, Version};
 use tokio::runtime::RuntimeFlavor;
@@ -60,14 +63,18 @@ pub(super) async fn read_exactly(
     Ok(events)
 }
 
-/// Folds stored events in.
+/// Folds stored events in. After an error the facts are worth nothing.
 pub(super) fn fold(facts: &mut Facts, events: &[Arc<StoredEvent>]) -> Result<(), StoreError> {
     for event in events {
-        let decoded = event.decoded().map_err(|error| StoreError {
+        let corrupt = |why: &dyn std::fmt::Display| StoreError {
             kind: StoreErrorKind::Corrupt,
-            source: format!("event {} at position {}: {error}", event.id, event.position).into(),
-        })?;
-        facts.evolve(decoded);
+            source: format!("event {} at position {}: {why}", event.id, event.position).into(),
+        };
+        let decoded = event.decoded().map_err(|error| corrupt(error))?;
+        // The rules refuse what they cannot have decided by a panic. Of an event that is stored
+        // that is no bug of this program alone, and must not end the loop for every other stream.
+        let evolved = catch_unwind(AssertUnwindSafe(|| facts.evolve(decoded)));
+        evolved.map_err(|_| corrupt(&"it does not follow from the events before it"))?;
         facts.position = event.position;
     }
     Ok(())

@@ -135,7 +135,7 @@ impl Default for Limits {
             cache_bytes: 256 << 20,
             attempts: 8,
             snapshot_events: 2_000,
-            snapshot_share: 256,
+            snapshot_share: 64,
         }
     }
 }

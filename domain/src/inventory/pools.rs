@@ -140,7 +140,9 @@ impl Pools {
 
     /// The allotment has so many places from now on; 0 takes its quota away.
     pub fn allot(&mut self, allotment: u32, places: PoolCount) {
+        assert!(self.may_allot(allotment, places), "an allotment of places that are taken");
         let pool = &mut self.pools[places.pool as usize];
+        // Together they are at most the capacity.
         pool.general.places = pool.general.places + pool.share(allotment) - places.count;
         if places.count == 0 {
             pool.allotted.remove(&allotment);

@@ -14,7 +14,7 @@ use super::{
     seats::{Seats, Status},
 };
 use crate::{
-    legs::Legs,
+    legs::{Legs, MAX_LEGS},
     names::{Allotment, BuyerRef, HoldId, OrderId, SeatId, VenueId},
     seatmap::SeatMap,
     time::Timestamp,
@@ -89,7 +89,9 @@ pub(super) struct Taken {
 impl Taken {
     /// Seats and pool places together. Far below 2^32: a hold has at most 1,000.
     pub fn count(&self) -> u32 {
-        self.pools.iter().fold(self.seats.len() as u32, |sum, p| sum + p.count)
+        let sum = |sum: u32, places: &PoolCount| sum.checked_add(places.count);
+        let count = self.pools.iter().try_fold(self.seats.len() as u32, sum);
+        count.expect("a hold has few places")
     }
 
     /// The same places, in whatever order they are listed.
@@ -152,6 +154,7 @@ pub(super) fn contents(
 /// Folds one event in. An event that the rules cannot have decided is a bug, and panics.
 pub(super) fn evolve(state: &mut State, event: &Event) {
     if let Event::SalesOpened(opened) = event {
+        assert!(state.sales.is_none(), "sales open once");
         state.sales = Some(Box::new(Sales::open(opened)));
         return;
     }
@@ -176,6 +179,8 @@ pub(super) fn evolve(state: &mut State, event: &Event) {
 impl Sales {
     fn open(opened: &SalesOpened) -> Self {
         let SalesOpened { venue, seat_map, legs, rules } = opened;
+        assert!((1..=MAX_LEGS).contains(legs), "a show with {legs} legs is on sale");
+        assert_eq!(seat_map.check(), Ok(()), "a map that was never checked is on sale");
         let layout = Layout::of(seat_map);
         Self {
             opened_with: contents(venue, seat_map, *legs, rules),
@@ -289,12 +294,20 @@ impl Sales {
         let Some(Hold::Sold(sold)) = self.holds.get_mut(&returned.hold) else {
             panic!("places of hold {} come back but are not sold", returned.hold);
         };
+        assert!(back.legs == sold.taken.legs, "places come back on other legs than were sold");
         back.allotment = sold.taken.allotment;
         sold.returned.extend(&returned.items);
+        let seats = sold.taken.seats.len();
         sold.taken.seats.retain(|seat| !back.seats.contains(seat));
-        for places in &mut sold.taken.pools {
-            let gone = back.pools.iter().find(|b| b.pool == places.pool).map_or(0, |b| b.count);
-            places.count -= gone;
+        let gone = seats - sold.taken.seats.len();
+        assert!(gone == back.seats.len(), "a seat comes back that was not sold");
+        for back in &back.pools {
+            let sold = sold.taken.pools.iter_mut().find(|places| places.pool == back.pool);
+            let left = sold.and_then(|sold| {
+                sold.count = sold.count.checked_sub(back.count)?;
+                Some(())
+            });
+            left.expect("only places that were sold come back");
         }
         sold.taken.pools.retain(|places| places.count > 0);
         let buyer = sold.buyer.clone();
@@ -320,7 +333,9 @@ impl Sales {
             self.pools.take(places, taken.allotment, taken.legs);
         }
         match self.buyers.get_mut(buyer) {
-            Some(count) => *count += taken.count(),
+            Some(count) => {
+                *count = count.checked_add(taken.count()).expect("a buyer has few places");
+            }
             None => drop(self.buyers.insert(buyer.clone(), taken.count())),
         }
     }
@@ -334,7 +349,7 @@ impl Sales {
             self.pools.give_back(places, taken.allotment, taken.legs);
         }
         let count = self.buyers.get_mut(buyer).expect("who had places is counted");
-        *count -= taken.count();
+        *count = count.checked_sub(taken.count()).expect("who gives places back had them");
         if *count == 0 {
             self.buyers.remove(buyer);
         }
@@ -362,6 +377,7 @@ impl Sales {
     }
 
     fn numbered(&self, places: &Places, allotment: Option<u32>) -> Taken {
+        assert!(places.legs.to() <= self.legs, "places on legs that the show does not have");
         Taken {
             seats: places.seats.iter().map(|seat| self.seat(seat)).collect(),
             pools: places.pools.iter().map(|places| self.pool(places)).collect(),

@@ -2,12 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::events::{
-    CancellationRequested, Event, Item, OrderPlaced, PaymentCaptured, PaymentReversed,
-    RefundPolicy, RefundRequested,
+use super::{
+    command::MAX_PAYMENTS,
+    events::{
+        CancellationRequested, Event, Item, OrderPlaced, PaymentCaptured, PaymentReversed,
+        RefundPolicy, RefundRequested,
+    },
 };
 use crate::{
-    money::Currency,
+    money::{Currency, MAX_AMOUNT_MINOR},
     names::{BuyerRef, CancellationId, MoneyRef, PaymentId, PaymentMethod, RefundId},
 };
 
@@ -242,8 +245,10 @@ impl State {
     pub(super) fn credit_minor(&self, policy: RefundPolicy, items: &[u16]) -> u64 {
         let prices = items.iter().filter_map(|n| self.item(*n)).map(|i| i.item.price_minor);
         match policy {
-            RefundPolicy::Full => prices.sum(),
-            RefundPolicy::KeepFeeMinor(fee) => prices.map(|price| price.saturating_sub(fee)).sum(),
+            RefundPolicy::Full => prices.fold(0, u64::saturating_add),
+            RefundPolicy::KeepFeeMinor(fee) => {
+                prices.map(|price| price.saturating_sub(fee)).fold(0, u64::saturating_add)
+            }
             RefundPolicy::Nothing => 0,
         }
     }
@@ -268,6 +273,11 @@ impl State {
     }
 
     fn placed(&mut self, event: &OrderPlaced) {
+        assert!(!self.exists(), "an order is placed once");
+        let mut prices = event.items.iter().map(|item| item.price_minor);
+        let sum = prices.try_fold(0_u64, u64::checked_add);
+        assert!(sum == Some(event.total_minor), "the total is the sum of the prices");
+        assert!(event.total_minor <= MAX_AMOUNT_MINOR, "a total beyond all bounds");
         self.buyer = Some(event.buyer.clone());
         self.currency = Some(event.currency);
         self.total_minor = event.total_minor;
@@ -276,6 +286,8 @@ impl State {
     }
 
     fn captured(&mut self, event: &PaymentCaptured) {
+        assert!(event.amount_minor <= MAX_AMOUNT_MINOR, "an amount beyond all bounds");
+        assert!(self.payments.len() < MAX_PAYMENTS, "more payments than an order has");
         self.payments.push(OrderPayment {
             payment: event.payment.clone(),
             method: event.method.clone(),
@@ -286,7 +298,11 @@ impl State {
     }
 
     fn reversed(&mut self, event: &PaymentReversed) {
-        self.payment_mut(&event.payment).reversed_minor = Some(event.amount_minor);
+        let payment = self.payment_mut(&event.payment);
+        assert!(payment.reversed_minor.is_none(), "a payment is taken back once");
+        let left = payment.refundable_minor();
+        assert!(event.amount_minor <= left, "more is taken back than there is");
+        payment.reversed_minor = Some(event.amount_minor);
     }
 
     fn items_cancelled(&mut self, items: &[u16]) {
@@ -299,7 +315,10 @@ impl State {
     }
 
     fn refund_requested(&mut self, event: &RefundRequested) {
-        self.payment_mut(&event.payment).refunded_minor += event.amount_minor;
+        let payment = self.payment_mut(&event.payment);
+        let left = payment.refundable_minor();
+        assert!(event.amount_minor <= left, "more goes back than came in");
+        payment.refunded_minor += event.amount_minor;
         if let Some(failed) = event.retries {
             self.refund_mut(failed).state = RefundState::Failed { retried_by: Some(event.refund) };
         }
@@ -308,9 +327,12 @@ impl State {
 
     fn refund_failed(&mut self, refund: RefundId) {
         let found = self.refund_mut(refund);
+        assert!(found.state == RefundState::Requested, "only a refund under way fails");
         found.state = RefundState::Failed { retried_by: None };
         let RefundRequested { payment, amount_minor, .. } = found.request.clone();
-        self.payment_mut(&payment).refunded_minor -= amount_minor;
+        let payment = self.payment_mut(&payment);
+        let left = payment.refunded_minor.checked_sub(amount_minor);
+        payment.refunded_minor = left.expect("what fails was on its way");
     }
 }
 

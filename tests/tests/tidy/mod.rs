@@ -37,9 +37,15 @@ impl File {
         self.extension() == Some("rs")
     }
 
+    /// An input of a fuzz target: any bytes.
+    fn is_input(&self) -> bool {
+        self.path.starts_with("fuzz/corpus/")
+    }
+
     /// Written by somebody else, and kept as it came.
     fn is_foreign(&self) -> bool {
         self.path.starts_with("api/assets/")
+            || self.is_input()
             || self.path == "Cargo.lock"
             || self.path.starts_with("LICENSE-")
     }

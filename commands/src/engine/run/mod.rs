@@ -1,0 +1,166 @@
+//! The loop itself: what it waits for, and what it does then.
+
+mod answer;
+mod commit;
+mod decide;
+mod streams;
+
+use std::{future::Future, pin::Pin, sync::Arc, sync::atomic::Ordering};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use hakken_domain::{envelope::StreamId, names::ActorRef};
+use lru::LruCache;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::Instant,
+};
+use tracing::warn;
+
+use super::{
+    CommandError, Counters, Health, Limits, Ports, Work, batch::Batch, entry::Entry, load::Loaded,
+};
+use crate::store::{Appended, StoreError};
+
+type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+struct Loop {
+    ports: Ports,
+    limits: Limits,
+    counters: Arc<Counters>,
+    streams: LruCache<StreamId, Entry>,
+    cache_bytes: usize,
+    open: Batch,
+    loads: FuturesUnordered<Task<(StreamId, Result<Loaded, StoreError>)>>,
+    /// Snapshots that are being saved.
+    saves: JoinSet<()>,
+    expiry_actor: ActorRef,
+    sole_writer: bool,
+    failed: bool,
+}
+
+/// A batch that is being made durable.
+struct UnderWay {
+    batch: Batch,
+    began: Instant,
+    task: Task<Result<Vec<Appended>, StoreError>>,
+}
+
+pub(super) async fn run(
+    ports: Ports,
+    limits: Limits,
+    mut inbox: mpsc::UnboundedReceiver<Work>,
+    counters: Arc<Counters>,
+    health: watch::Sender<Health>,
+) {
+    let mut this = Loop {
+        sole_writer: ports.store.is_sole_writer(),
+        ports,
+        limits,
+        counters,
+        streams: LruCache::unbounded(),
+        cache_bytes: 0,
+        open: Batch::default(),
+        loads: FuturesUnordered::new(),
+        saves: JoinSet::new(),
+        expiry_actor: ActorRef::new("system:expiry").expect("a good name"),
+        failed: false,
+    };
+    match this.ports.store.head().await {
+        Ok(head) => drop(this.counters.position.fetch_max(head.0, Ordering::AcqRel)),
+        Err(error) => warn!(%error, "the store's head cannot be read yet"),
+    }
+    let mut under_way: Option<UnderWay> = None;
+    let mut stopping = false;
+    let mut drained = Vec::new();
+    loop {
+        if under_way.is_none() && !this.open.is_empty() {
+            under_way = Some(this.begin());
+        }
+        if stopping && under_way.is_none() && this.loads.is_empty() && inbox.is_empty() {
+            break;
+        }
+        let room = this.open.events < this.limits.batch_events;
+        tokio::select! {
+            biased;
+            result = async { under_way.as_mut().expect("guarded").task.as_mut().await },
+                if under_way.is_some() =>
+            {
+                let done = under_way.take().expect("guarded");
+                this.finish(done, result);
+            }
+            Some((stream, loaded)) = this.loads.next(), if !this.loads.is_empty() => {
+                this.loaded(stream, loaded);
+            }
+            count = inbox.recv_many(&mut drained, 1_024), if room && !stopping => {
+                stopping |= count == 0;
+                let now = this.ports.clock.now();
+                for work in drained.drain(..) {
+                    match work {
+                        Work::Decide(pending) => this.take(pending, now),
+                        Work::Stop => {
+                            stopping = true;
+                            inbox.close();
+                        }
+                    }
+                }
+            }
+            // Only reached when nothing above can be waited for: the batch that is full and the
+            // one that is not begun yet are the same one, which the next turn begins.
+            else => {}
+        }
+        if stopping {
+            while let Ok(work) = inbox.try_recv() {
+                if let Work::Decide(pending) = work {
+                    this.take(pending, this.ports.clock.now());
+                }
+            }
+        }
+        this.forget_old();
+        if this.failed {
+            break;
+        }
+    }
+    while this.saves.join_next().await.is_some() {}
+    let end = if this.failed { Health::Failed } else { Health::Stopped };
+    // Nobody may be listening.
+    let _ = health.send(end);
+    drop(this);
+    inbox.close();
+    while let Some(work) = inbox.recv().await {
+        if let Work::Decide(pending) = work {
+            pending.ask.fail(CommandError::Unavailable);
+        }
+    }
+}
+
+impl Loop {
+    /// Keeps memory within its bound: the streams that were not used for longest go first.
+    fn forget_old(&mut self) {
+        let mut looked_at = 0;
+        while self.cache_bytes > self.limits.cache_bytes && looked_at < 64 {
+            looked_at += 1;
+            let Some((stream, entry)) = self.streams.pop_lru() else { break };
+            if entry.is_idle() && entry.waiting.is_empty() {
+                self.cache_bytes = self.cache_bytes.saturating_sub(entry.weight);
+            } else {
+                self.streams.put(stream, entry);
+            }
+        }
+        self.counters.streams.store(self.streams.len(), Ordering::Relaxed);
+    }
+
+    /// The store must not be written any more: everybody who waits is told.
+    fn fail(&mut self, mut batch: Batch) {
+        self.failed = true;
+        let items = std::mem::take(&mut batch.items).into_iter();
+        for item in items.chain(std::mem::take(&mut self.open.items)) {
+            item.pending.ask.fail(CommandError::Unavailable);
+        }
+        for (_, entry) in self.streams.iter_mut() {
+            for pending in entry.waiting.drain(..) {
+                pending.ask.fail(CommandError::Unavailable);
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Reading streams into memory, and reading them again.
+
+use std::collections::VecDeque;
+
+use hakken_domain::envelope::StreamId;
+use tokio::time::Duration;
+use tracing::error;
+
+use super::{
+    super::{
+        CommandError, Pending,
+        entry::{Entry, Facts},
+        load::{self, Loaded},
+    },
+    Loop,
+};
+use crate::store::StoreError;
+
+impl Loop {
+    /// Reads what others may have written of a stream that is in memory, and decides then.
+    pub(super) fn read_on(&mut self, stream: StreamId, facts: Facts, mut pending: Box<Pending>) {
+        let entry = self.streams.get_mut(&stream).expect("it is being decided");
+        pending.fresh = true;
+        entry.waiting.push_back(pending);
+        let known = Loaded { facts, snapshot: entry.snapshot };
+        let ports = self.ports.clone();
+        self.loads
+            .push(Box::pin(async move { (stream, load::read_on(&ports, stream, known).await) }));
+    }
+
+    pub(super) fn begin_load(&mut self, stream: StreamId, delay: Duration) {
+        if let Some(entry) = self.streams.get_mut(&stream) {
+            entry.waiting.iter_mut().for_each(|pending| pending.fresh = true);
+        }
+        let ports = self.ports.clone();
+        self.loads.push(Box::pin(async move {
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
+            (stream, load::load(&ports, stream).await)
+        }));
+    }
+
+    /// Forgets a stream and reads it anew; what waits is decided then.
+    pub(super) fn reload(&mut self, stream: StreamId, again: Vec<Box<Pending>>, delay: Duration) {
+        let mut waiting: VecDeque<_> = again.into();
+        if let Some(old) = self.streams.pop(&stream) {
+            self.cache_bytes = self.cache_bytes.saturating_sub(old.weight);
+            waiting.extend(old.waiting);
+        }
+        if waiting.is_empty() {
+            return;
+        }
+        self.streams.put(stream, Entry { waiting, ..Entry::loading() });
+        self.begin_load(stream, delay);
+    }
+
+    pub(super) fn loaded(&mut self, stream: StreamId, loaded: Result<Loaded, StoreError>) {
+        let Some(entry) = self.streams.get_mut(&stream) else { return };
+        let waiting = std::mem::take(&mut entry.waiting);
+        match loaded {
+            Ok(loaded) => {
+                entry.facts = Some(loaded.facts);
+                entry.snapshot = loaded.snapshot;
+                let change = entry.weigh();
+                self.cache_bytes = self.cache_bytes.saturating_add_signed(change);
+                let now = self.ports.clock.now();
+                for pending in waiting {
+                    self.take(pending, now);
+                }
+            }
+            Err(error) => {
+                error!(%stream, %error, "stream cannot be read");
+                self.streams.pop(&stream);
+                for pending in waiting {
+                    pending.ask.fail(CommandError::Unavailable);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! `seat_map`, guided by coverage.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| hakken_tests::fuzz::guided("seat_map", input));

@@ -1,0 +1,4 @@
+//! `store_file`, guided by coverage.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| hakken_tests::fuzz::guided("store_file", input));
