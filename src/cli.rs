@@ -9,12 +9,21 @@ use hakken_domain::{
     time::Timestamp,
 };
 
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  it did what was asked, or stopped when it was told to
+    1  it could not: the reason, and what to do next, stand on standard error
+    2  the command line is wrong
+   70  serve: the event store can no longer be written. All that was acknowledged is on disk:
+       look for the cause, then start it again
+  130  demo: interrupted";
+
 /// Hakken (発券): an event-sourced ticketing engine.
 ///
 /// Every reservation, payment, issuance, scan and refund is an immutable event in one store.
 /// Begin with `hakken demo`: it sells a whole hall before your eyes.
 #[derive(Debug, Parser)]
-#[command(name = "hakken", version, max_term_width = 100)]
+#[command(name = "hakken", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -74,6 +83,40 @@ pub struct Serve {
     /// How the log is written to standard error.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "HAKKEN_LOG_FORMAT")]
     pub log: LogFormat,
+    /// How much at once.
+    #[command(flatten)]
+    pub limits: ServeLimits,
+}
+
+/// How much a server does at once. What comes beyond is refused at once, with `THROTTLED`.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct ServeLimits {
+    /// Connections at once, WebSockets included. One more is answered with 503 and closed.
+    #[arg(
+        long, value_name = "N", default_value_t = 4_096, env = "HAKKEN_MAX_CONNECTIONS",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub max_connections: u32,
+    /// Requests at once, over all connections. One more is answered with 503.
+    #[arg(
+        long, value_name = "N", default_value_t = 8_192, env = "HAKKEN_MAX_REQUESTS",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub max_requests: u32,
+    /// Commands and questions that may wait for the write loop at once.
+    #[arg(
+        long, value_name = "N", default_value_t = 8_192, env = "HAKKEN_MAX_WAITING",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub max_waiting: u32,
+    /// Fewest events of a show between two snapshots of it: with more snapshots, less is read when
+    /// a show is used for the first time after a start.
+    #[arg(
+        long, value_name = "N", default_value_t = 2_000, env = "HAKKEN_SNAPSHOT_EVENTS",
+        value_parser = clap::value_parser!(u32).range(1..=1_000_000)
+    )]
+    pub snapshot_events: u32,
 }
 
 /// Who moves money back.

@@ -3,9 +3,11 @@
 
 mod cli;
 mod client;
+mod connections;
 mod demo;
 mod logging;
 mod node;
+mod recovery;
 mod serve;
 mod tools;
 mod wiring;

@@ -13,14 +13,13 @@ use hakken_adapters::{
 use hakken_commands::{
     WriteOptions, WriteSide,
     desk::EngineSecret,
-    engine::Ports,
+    engine::{Health, Limits, Ports},
     payments::Payments,
     store::{EventStore, SideStore},
 };
-use hakken_domain::envelope::Position;
 use hakken_projections::{ReadModels, feed::EventFeed};
 
-use crate::cli::PaymentsMode;
+use crate::{cli::PaymentsMode, recovery::Recovery};
 
 /// A running engine on the embedded store, without its API.
 pub struct Node {
@@ -32,15 +31,15 @@ pub struct Node {
     pub store: Arc<SqliteStore>,
     /// The secret of this engine.
     pub secret: EngineSecret,
-    /// The newest event that was found when it opened; 0 if nothing was ever recorded.
-    pub head: Position,
+    /// What was found when it opened.
+    pub recovery: Recovery,
     rows: Arc<SqliteRows>,
     dir: DataDir,
 }
 
 impl Node {
     /// Opens a data directory, makes it if it does not exist, and starts everything where it was.
-    pub async fn open(data: &Path, payments: PaymentsMode) -> Result<Self> {
+    pub async fn open(data: &Path, payments: PaymentsMode, limits: Limits) -> Result<Self> {
         let dir = DataDir::at(data);
         // Before the events: without a secret, an empty directory is told from a broken one.
         let secret = EngineSecret(Arc::new(*StoredSecret::open(&dir)?.as_bytes()));
@@ -49,7 +48,9 @@ impl Node {
             Err(OpenError::InUse { .. }) => return Err(in_use(&dir)),
             Err(error) => return Err(error.into()),
         };
-        let head = EventFeed::head(store.as_ref()).await?;
+        // Nobody but the holder of the lock writes this file, and that is us now.
+        let signature = fs::read_to_string(&dir.lock).unwrap_or_default();
+        let recovery = Recovery::look(&store, &signature).await?;
         let clock = Arc::new(SystemClock);
         let ports = Ports {
             store: store.clone() as Arc<dyn EventStore>,
@@ -63,12 +64,12 @@ impl Node {
         };
         let rows = SqliteRows::open(&dir.read_models).await;
         let rows = Arc::new(rows.with_context(|| no_rows(&dir))?);
-        let options = WriteOptions::default();
+        let options = WriteOptions { limits, ..WriteOptions::default() };
         let write = Arc::new(WriteSide::start(ports, payments, secret.clone(), options));
         let feed = store.clone() as Arc<dyn EventFeed>;
         let read = ReadModels::start(feed, rows.clone(), clock).await;
         let read = read.with_context(|| no_rows(&dir))?;
-        let node = Self { write, read, store, secret, head, rows, dir };
+        let node = Self { write, read, store, secret, recovery, rows, dir };
         node.sign("which has no address");
         Ok(node)
     }
@@ -79,12 +80,16 @@ impl Node {
         if !dir.events.is_dir() {
             return Err(OpenError::Missing { file: dir.events }.into());
         }
-        Self::open(data, PaymentsMode::Manual).await
+        Self::open(data, PaymentsMode::Manual, Limits::default()).await
     }
 
-    /// Says in the lock's file who has the directory, for those who find it locked.
+    /// Says in the lock's file who has the directory, for those who find it locked, or left
+    /// behind.
     pub fn sign(&self, address: &str) {
-        let text = format!("process {}, {address}\n", std::process::id());
+        self.write_signature(&format!("process {}, {address}\n", std::process::id()));
+    }
+
+    fn write_signature(&self, text: &str) {
         if let Err(error) = fs::write(&self.dir.lock, text) {
             tracing::debug!(%error, "the lock is not signed");
         }
@@ -92,8 +97,12 @@ impl Node {
 
     /// Drains what was accepted and closes every file.
     pub async fn close(self) {
+        self.write.stop().await;
+        if *self.write.engine().health().borrow() == Health::Stopped {
+            // All is durable: the next start need not ask what became of this process.
+            self.write_signature("");
+        }
         let Self { write, read, store, rows, .. } = self;
-        write.stop().await;
         read.shutdown().await;
         drop((write, read));
         rows.close().await;

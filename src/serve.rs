@@ -1,20 +1,17 @@
 //! `hakken serve`: the API on an embedded store, from start to a clean end.
 
-use std::{
-    future::IntoFuture, io::Write, net::SocketAddr, path::Path, process::ExitCode, sync::Arc,
-    time::Duration,
-};
+use std::{io::Write, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use axum::serve::ListenerExt;
 use hakken_api::{ApiContext, NewKey, create_key, create_operator_key};
-use hakken_commands::{engine::Health, store::SideStore};
+use hakken_commands::engine::{self, Health};
 use hakken_domain::{apikey::Role, names::ActorRef};
 use hakken_projections::feed::EventFeed;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
     cli::{self, PaymentsMode},
+    connections,
     node::Node,
     wiring::{Pictures, SeatMaps, SystemSecrets},
 };
@@ -25,6 +22,46 @@ const DRAIN: Duration = Duration::from_secs(10);
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 /// The write loop failed for good: a supervisor should start the process again.
 const FAILED: u8 = 70;
+
+/// How a server runs.
+pub struct Options {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Who moves money back.
+    pub payments: PaymentsMode,
+    /// Bounds of its connections.
+    pub connections: connections::Limits,
+    /// Bounds of its write loop.
+    pub engine: engine::Limits,
+}
+
+impl Options {
+    /// With the usual bounds.
+    pub fn usual(listen: SocketAddr, payments: PaymentsMode) -> Self {
+        let (connections, engine) = (connections::Limits::default(), engine::Limits::default());
+        Self { listen, payments, connections, engine }
+    }
+
+    fn of(options: &cli::Serve) -> Self {
+        let limits = &options.limits;
+        let connections = connections::Limits {
+            connections: limits.max_connections as usize,
+            requests: limits.max_requests as usize,
+            ..connections::Limits::default()
+        };
+        let engine = engine::Limits {
+            waiting: limits.max_waiting as usize,
+            snapshot_events: limits.snapshot_events.into(),
+            // Whoever asks for more snapshots than usual gets them, whatever they cost.
+            snapshot_share: match limits.snapshot_events {
+                ..2_000 => usize::MAX,
+                _ => engine::Limits::default().snapshot_share,
+            },
+            ..engine::Limits::default()
+        };
+        Self { listen: options.listen, payments: options.payments, connections, engine }
+    }
+}
 
 /// A running server.
 pub struct Server {
@@ -38,12 +75,13 @@ pub struct Server {
 
 impl Server {
     /// Opens the data directory and listens. Read models may still be catching up.
-    pub async fn start(data: &Path, listen: SocketAddr, payments: PaymentsMode) -> Result<Self> {
+    pub async fn start(data: &Path, options: Options) -> Result<Self> {
+        let Options { listen, payments, connections, engine } = options;
         let listener = TcpListener::bind(listen).await.with_context(|| {
             format!("nothing can listen on {listen}: choose another address with --listen")
         })?;
         let address = listener.local_addr()?;
-        let node = Node::open(data, payments).await?;
+        let node = Node::open(data, payments, engine).await?;
         node.sign(&format!("which serves http://{address}"));
         let router = hakken_api::router(ApiContext {
             write: node.write.clone(),
@@ -55,23 +93,15 @@ impl Server {
             payments_mode: payments.name().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         });
-        // Answers are small: waiting to fill a packet would only delay them.
-        let listener = listener.tap_io(|connection| {
-            if let Err(error) = connection.set_nodelay(true) {
-                tracing::debug!(%error, "TCP_NODELAY");
-            }
-        });
         let (stop, stopped) = watch::channel(false);
-        let serving = axum::serve(listener, router).with_graceful_shutdown(told(stopped.clone()));
+        let serving = connections::serve(listener, router, connections, told(stopped.clone()));
         let task = tokio::spawn(async move {
             let overdue = async {
                 told(stopped).await;
                 tokio::time::sleep(DRAIN).await;
             };
             tokio::select! {
-                done = serving.into_future() => if let Err(error) = done {
-                    tracing::error!(%error, "serving ended");
-                },
+                () = serving => {}
                 () = overdue => tracing::warn!(
                     "some requests took longer than {} s and are cut off", DRAIN.as_secs()
                 ),
@@ -82,7 +112,7 @@ impl Server {
 
     /// Makes the first operator's key of an empty store.
     pub async fn first_key(&self) -> Result<Option<String>> {
-        if self.node.head.0 > 0 {
+        if self.node.recovery.head.0 > 0 {
             return Ok(None);
         }
         let (desk, secret) = (self.node.write.desk(), &self.node.secret);
@@ -127,8 +157,8 @@ async fn told(mut stop: watch::Receiver<bool>) {
 pub async fn run(options: cli::Serve) -> Result<ExitCode> {
     let mut signals = Signals::new()?;
     let data = &options.data.data;
-    let server = Server::start(data, options.listen, options.payments).await?;
-    report(&server).await?;
+    let server = Server::start(data, Options::of(&options)).await?;
+    server.node.recovery.tell(&server.node.read).await?;
     let address = server.address;
     say(&format!("Hakken serves http://{address}/graphql"));
     say(&format!("GraphiQL is at http://{address}/graphiql"));
@@ -159,27 +189,6 @@ pub async fn run(options: cli::Serve) -> Result<ExitCode> {
     server.stop().await;
     tracing::info!("stopped; everything accepted is durable");
     Ok(ExitCode::SUCCESS)
-}
-
-/// Says what was found.
-async fn report(server: &Server) -> Result<()> {
-    let node = &server.node;
-    let head = node.head;
-    for process in node.write.processes() {
-        let answered = node.store.load_checkpoint(process.name()).await?;
-        let behind = head.0.saturating_sub(answered.0);
-        if behind > 0 {
-            tracing::info!(process = process.name(), behind, "process resumes");
-        }
-    }
-    for status in node.read.status().await? {
-        let behind = status.lag_positions;
-        if behind > 0 {
-            tracing::info!(read_model = status.name, behind, "read model catches up");
-        }
-    }
-    tracing::info!(events = %head, "recovered");
-    Ok(())
 }
 
 /// Tells whoever started it. A standard output that nobody reads is no reason to stop.

@@ -53,6 +53,8 @@ pub enum ErrorCode {
     LegsUnknown,
     /// More places than one hold may have.
     TooManyPlaces,
+    /// The show has had as many allotments already as one may have.
+    TooManyAllotments,
     /// No seat has this id.
     SeatUnknown,
     /// The same seat stands twice in the request.
@@ -147,6 +149,8 @@ pub enum ErrorCode {
     RefundFailed,
     /// The refund has not failed, or was tried again already.
     RefundNotFailed,
+    /// The order has as many refunds already as one may be asked for.
+    RefundCount,
     /// More than what can still go back.
     RefundTooMuch,
     /// No ticket has this id.

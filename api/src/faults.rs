@@ -6,7 +6,7 @@
 //! | `UNAUTHENTICATED` | no key, or one that opens nothing | send `Authorization: Bearer hk_…` |
 //! | `FORBIDDEN` | the key's role may not | use a key of a role that is named |
 //! | `BAD_USER_INPUT` | an argument of a query is wrong | correct the named argument |
-//! | `THROTTLED` | too many commands wait | wait `retryAfterSeconds`, same idempotency key |
+//! | `THROTTLED` | too many commands, requests, operations, large bodies or connections at once | wait `retryAfterSeconds` (as `Retry-After` says, too), same idempotency key |
 //! | `CONTENDED` | others wrote the same thing in between | again at once, same idempotency key |
 //! | `SERVICE_UNAVAILABLE` | the store cannot be used | wait, again with the same idempotency key |
 //! | `NOT_YET_VISIBLE` | the read model is behind `atLeast` | ask again, or without `atLeast` |
@@ -111,7 +111,8 @@ impl Fault {
         }
     }
 
-    fn retry_after_seconds(&self) -> Option<u32> {
+    /// When the client may ask again, as `Retry-After` says it, too.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             Self::Busy
             | Self::Unavailable

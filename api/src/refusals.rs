@@ -182,6 +182,12 @@ fn inventory(rejection: &inventory::Rejection) -> Refusal {
              holds.",
             PLACES,
         ),
+        R::TooManyAllotments => row(
+            TooManyAllotments,
+            "A show has at most 1000 allotments, empty ones included. Fill one that is there \
+             already.",
+            At::Field(&["allotment"]),
+        ),
         R::SeatUnknown(id) => {
             row(SeatUnknown, format!("The show has no seat {:?}.", id.as_str()), seat(id))
         }
@@ -376,6 +382,12 @@ fn order(rejection: &order::Rejection) -> Refusal {
         R::RefundNotFailed => {
             row(RefundNotFailed, "The refund has not failed, or was tried again already.", REFUND)
         }
+        R::RefundCount => row(
+            RefundCount,
+            "An order has at most 200 refunds that are asked for. What is still to go back can go \
+             by cancelling its items.",
+            At::Nowhere,
+        ),
         R::RefundTooMuch { refundable_minor } => row(
             RefundTooMuch,
             format!("At most {refundable_minor}, in minor units, can still go back."),

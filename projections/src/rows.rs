@@ -333,7 +333,9 @@ pub enum RowError {
         found: Position,
     },
     /// What a row holds cannot be read.
-    #[error("a row of {table} cannot be read: {reason}")]
+    #[error(
+        "a row of {table} cannot be read: {reason}. The read models may be deleted while no server runs: they are made anew from the events"
+    )]
     BadRow {
         /// The table.
         table: &'static str,

@@ -41,7 +41,7 @@ use self::{
 use crate::{
     cli::{self, PaymentsMode},
     client::REBUILD,
-    serve::{Server, Signals},
+    serve::{Options, Server, Signals},
     tools::{print_line, projections::Outcome},
 };
 
@@ -69,7 +69,10 @@ pub async fn run(options: cli::Demo) -> Result<ExitCode> {
         (None, Some(temporary)) => temporary.path().join("data"),
         (None, None) => unreachable!("one of them is there"),
     };
-    let server = Server::start(&data, options.listen, PaymentsMode::Simulated).await?;
+    let server = {
+        let options = Options::usual(options.listen, PaymentsMode::Simulated);
+        Server::start(&data, options).await?
+    };
     let outcome = tokio::select! {
         outcome = play(&server, hall, &data, &options, story) => Some(outcome),
         _ = signals.any() => None,
@@ -120,7 +123,7 @@ async fn play(
         begun.elapsed().as_secs_f64(),
         stage.hall.categories.len() * 2
     ));
-    let since = server.node.head;
+    let since = server.node.recovery.head;
     let listener = Listener::begin(server.address, &stage.auditor_key, since.0).await?;
     let ledger = Arc::new(Ledger::default());
     let mut took = Took::default();

@@ -8,7 +8,7 @@ use hakken_adapters::{data_dir::DataDir, sqlite::SqliteStore};
 use hakken_domain::envelope::{Position, StoredEvent};
 use hakken_projections::feed::EventFeed;
 
-use super::print_line;
+use super::{print_line, unreadable};
 use crate::cli;
 
 const PAGE: usize = 5_000;
@@ -19,10 +19,10 @@ pub async fn run(options: cli::Events) -> Result<()> {
     let store = SqliteStore::open_read_only(&dir).await?;
     let mut after = options.after;
     if let Some(tail) = options.tail {
-        after = tail_start(&store, &options, tail).await?;
+        after = tail_start(&store, &options, tail).await.with_context(|| unreadable(&dir))?;
     }
     loop {
-        let page = store.read_all(after, PAGE).await?;
+        let page = store.read_all(after, PAGE).await.with_context(|| unreadable(&dir))?;
         let Some(last) = page.last() else { break };
         after = last.position;
         print(&page, &options);
@@ -30,7 +30,7 @@ pub async fn run(options: cli::Events) -> Result<()> {
     if options.follow {
         let mut feed = store.follow(after);
         while let Some(batch) = feed.next().await {
-            print(&batch.context("reading on")?, &options);
+            print(&batch.with_context(|| unreadable(&dir))?, &options);
         }
     }
     Ok(())

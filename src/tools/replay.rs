@@ -1,12 +1,12 @@
 //! `hakken replay`: one stream's history, and the state that the rules make of it.
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use hakken_adapters::{data_dir::DataDir, sqlite::SqliteStore};
 use hakken_domain::{State, envelope::StoredEvent};
 use hakken_projections::feed::EventFeed;
 use serde_json::Value;
 
-use super::{events, print_line};
+use super::{events, print_line, unreadable};
 use crate::cli;
 
 const PAGE: usize = 5_000;
@@ -20,7 +20,8 @@ pub async fn run(options: cli::Replay) -> Result<()> {
     let mut version = 0;
     let mut newest = None;
     'pages: loop {
-        let page = store.read_stream(stream, version, PAGE).await?;
+        let page = store.read_stream(stream, version, PAGE).await;
+        let page = page.with_context(|| unreadable(&dir))?;
         if page.is_empty() {
             break;
         }

@@ -1,6 +1,8 @@
 //! The program as its users have it: the built binary, its files, its exit codes.
 
+mod bounds;
 mod crash;
+mod damage;
 mod demo;
 mod help;
 mod program;

@@ -1,6 +1,7 @@
 //! Runs the binary, and talks to a server of it.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
@@ -17,9 +18,19 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub fn hakken(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hakken"));
     command.args(arguments).stdin(Stdio::null());
-    for name in ["HAKKEN_DATA", "HAKKEN_LISTEN", "HAKKEN_KEY", "HAKKEN_PAYMENTS", "RUST_LOG"] {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        if name == "RUST_LOG" || name.to_string_lossy().starts_with("HAKKEN_") {
+            command.env_remove(name);
+        }
     }
+    command
+}
+
+/// A server on these data, on a free port.
+pub fn serve(data: &Path, more: &[&str]) -> Command {
+    let data = data.to_str().expect("a good path");
+    let mut command = hakken(&["serve", "--data", data, "--listen", "127.0.0.1:0"]);
+    command.args(more).stdout(Stdio::piped()).stderr(Stdio::null());
     command
 }
 
@@ -73,26 +84,40 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until it listens.
+    /// Starts it on data that may be new, and waits until it listens.
     pub fn start(data: &Path) -> Self {
-        Self::start_with(data, None)
+        Self::launch(serve(data, &[]), true)
     }
 
     /// The same; its files can grow to so many kilobytes.
-    pub fn start_with(data: &Path, file_kilobytes: Option<u32>) -> Self {
-        let data = data.to_str().expect("a good path");
-        let arguments = ["serve", "--data", data, "--listen", "127.0.0.1:0"];
-        let mut command = match file_kilobytes {
-            None => hakken(&arguments),
-            Some(kilobytes) => {
-                let mut shell = Command::new("bash");
-                let script = format!("trap '' XFSZ; ulimit -f {kilobytes}; exec \"$@\"");
-                shell.args(["-c", &script, "bash", env!("CARGO_BIN_EXE_hakken")]).args(arguments);
-                shell
-            }
-        };
-        let mut child =
-            command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the binary runs");
+    pub fn start_with(data: &Path, file_kilobytes: u32) -> Self {
+        let mut shell = Command::new("bash");
+        let script = format!("trap '' XFSZ; ulimit -f {file_kilobytes}; exec \"$@\"");
+        let server = serve(data, &[]);
+        shell.args(["-c", &script, "bash"]).arg(server.get_program()).args(server.get_args());
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        Self::launch(shell, true)
+    }
+
+    /// Starts it on data that are not new.
+    pub fn start_again(data: &Path) -> Self {
+        let server = Self::launch(serve(data, &[]), true);
+        assert_eq!(server.key, None, "the first key is printed once");
+        server
+    }
+
+    /// Starts what the command says, and waits until it listens; on data that may be new, also for
+    /// the first key.
+    pub fn launch(command: Command, may_be_new: bool) -> Self {
+        match Self::try_launch(command, may_be_new) {
+            Ok(server) => server,
+            Err(status) => panic!("the server ended with {status} before it listened"),
+        }
+    }
+
+    /// The same; gives its status if it ends before it listens.
+    pub fn try_launch(mut command: Command, may_be_new: bool) -> Result<Self, ExitStatus> {
+        let mut child = command.spawn().expect("the binary runs");
         let out = child.stdout.take().expect("it is piped");
         let (sender, lines) = std::sync::mpsc::channel();
         thread::spawn(move || {
@@ -102,28 +127,28 @@ impl Server {
             }
         });
         let begun = Instant::now();
-        let (mut url, mut key, mut is_new) = (None, None, false);
-        while url.is_none() || (is_new && key.is_none()) {
+        let (mut url, mut key) = (None, None);
+        while url.is_none() || (may_be_new && key.is_none()) {
             assert!(begun.elapsed() < PATIENCE, "the server does not start");
             // The words about a first key follow the addresses at once.
             let wait = if url.is_some() { Duration::from_millis(500) } else { PATIENCE };
             let Ok(line) = lines.recv_timeout(wait) else { break };
             if let Some(rest) = line.strip_prefix("Hakken serves ") {
                 url = Some(rest.trim_end_matches("/graphql").to_owned());
-                is_new = true;
             }
             if line.trim().starts_with("hk_") {
                 key = Some(line.trim().to_owned());
             }
         }
-        Self { url: url.expect("the server says where it is"), key, child }
+        match url {
+            Some(url) => Ok(Self { url, key, child }),
+            None => Err(ended(&mut child)),
+        }
     }
 
-    /// A server on a directory that has data already.
-    pub fn start_again(data: &Path) -> Self {
-        let server = Self::start(data);
-        assert_eq!(server.key, None, "the first key is printed once");
-        server
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub fn signal(&self, name: &str) {
@@ -139,7 +164,8 @@ impl Server {
 
     /// Without any warning.
     pub fn kill(mut self) {
-        self.child.kill().expect("it can be killed");
+        // It may have ended by itself in this moment.
+        let _ = self.child.kill();
         self.child.wait().expect("it ends");
     }
 
@@ -154,6 +180,31 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Copies a data directory.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a new directory");
+    for file in files_below(from) {
+        let to = to.join(&file);
+        fs::create_dir_all(to.parent().expect("below the directory")).expect("a directory");
+        fs::copy(from.join(file), to).expect("a copy");
+    }
+}
+
+/// The files of a directory and its directories, by their paths in it.
+pub fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let name = PathBuf::from(entry.file_name());
+        match entry.file_type().expect("a type").is_dir() {
+            true => files.extend(files_below(&entry.path()).iter().map(|file| name.join(file))),
+            false => files.push(name),
+        }
+    }
+    files.sort();
+    files
 }
 
 pub fn ended(child: &mut Child) -> ExitStatus {

@@ -5,6 +5,7 @@ mod fuzz;
 mod graphql;
 mod process;
 mod properties;
+mod races;
 mod scenarios;
 mod simulation;
 mod store_contract;

@@ -60,19 +60,35 @@ enum Unusable {
 
 impl From<sqlx::Error> for Unusable {
     fn from(error: sqlx::Error) -> Self {
-        let code = match &error {
-            sqlx::Error::Database(error) => error.code().and_then(|code| code.parse().ok()),
-            _ => None,
-        };
-        // SQLITE_CORRUPT and SQLITE_NOTADB, whatever their extended code.
-        match code.map(|code: i32| code & 0xff) {
-            Some(11 | 26) => Self::Replace(error.to_string()),
-            _ => Self::Failed(unavailable(error)),
+        match is_damaged(&error) {
+            true => Self::Replace(error.to_string()),
+            false => Self::Failed(unavailable(error)),
         }
     }
 }
 
+/// SQLITE_CORRUPT and SQLITE_NOTADB, whatever their extended code; and values of another type than
+/// their column's, which nobody wrote.
+fn is_damaged(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().and_then(|code| code.parse::<i32>().ok());
+            matches!(code.map(|code| code & 0xff), Some(11 | 26))
+        }
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => true,
+        _ => false,
+    }
+}
+
 fn unavailable(error: sqlx::Error) -> RowError {
+    if is_damaged(&error) {
+        let text = format!(
+            "their file is damaged ({error}). Stop the server, delete read-models.db and what \
+             stands beside it (-wal, -shm), and start again: nothing is lost, since they are made \
+             anew from the events"
+        );
+        return RowError::Unavailable(text.into());
+    }
     RowError::Unavailable(Box::new(error))
 }
 

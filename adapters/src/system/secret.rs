@@ -1,4 +1,6 @@
-//! The engine's secret: 32 random bytes that every ticket code and API key depends on.
+//! The engine's secret: 32 random bytes that every ticket code and API key depends on. Its file
+//! holds them and their CRC-32, since another secret in the place of the right one would be worse
+//! than none. A file of 32 bytes, written by hand, is taken as it is.
 
 use std::{
     fmt,
@@ -10,6 +12,7 @@ use std::{
 use crate::data_dir::{DataDir, sync_dir};
 
 const BYTES: usize = 32;
+const CHECK_BYTES: usize = 4;
 
 /// 32 random bytes, made at the first start and kept for ever. `Debug` does not show them.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,13 +39,21 @@ pub enum SecretError {
     },
     /// The file is not a secret.
     #[error(
-        "{path} has {length} bytes instead of 32: it is damaged. Put the secret back from a backup"
+        "{path} has {length} bytes, and a secret has 36: it is damaged. Put the secret back from a backup"
     )]
     WrongLength {
         /// The file.
         path: PathBuf,
         /// Bytes it has.
         length: u64,
+    },
+    /// It is not what was written.
+    #[error(
+        "{path} does not match its checksum: it is damaged, and with it every ticket code and API key would be invalid. Put the secret back from a backup"
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
     },
     /// It cannot be read.
     #[error(
@@ -99,11 +110,18 @@ impl EngineSecret {
         let path = || dir.secret.clone();
         let unreadable = |source| SecretError::Unreadable { path: path(), source };
         let length = file.metadata().map_err(unreadable)?.len();
-        if length != BYTES as u64 {
+        let is_checked = length == (BYTES + CHECK_BYTES) as u64;
+        if !is_checked && length != BYTES as u64 {
             return Err(SecretError::WrongLength { path: path(), length });
         }
-        let mut bytes = [0; BYTES];
+        let (mut bytes, mut check) = ([0; BYTES], [0; CHECK_BYTES]);
         file.read_exact(&mut bytes).map_err(unreadable)?;
+        if is_checked {
+            file.read_exact(&mut check).map_err(unreadable)?;
+            if check != check_of(&bytes) {
+                return Err(SecretError::Changed { path: path() });
+            }
+        }
         Ok(Self(bytes))
     }
 
@@ -130,11 +148,16 @@ impl EngineSecret {
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&unfinished)?;
         file.write_all(&bytes)?;
+        file.write_all(&check_of(&bytes))?;
         file.sync_all()?;
         fs::rename(&unfinished, &dir.secret)?;
         sync_dir(&dir.root)?;
         Ok(Self(bytes))
     }
+}
+
+fn check_of(bytes: &[u8; BYTES]) -> [u8; CHECK_BYTES] {
+    crc32fast::hash(bytes).to_be_bytes()
 }
 
 #[cfg(test)]
@@ -192,6 +215,23 @@ mod tests {
         fs::write(&dir.secret, [1; 31]).unwrap();
         let error = EngineSecret::open(&dir).unwrap_err();
         assert!(matches!(error, SecretError::WrongLength { length: 31, .. }));
+    }
+
+    #[test]
+    fn a_secret_with_a_flipped_bit_is_refused_and_one_written_by_hand_is_taken() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::at(temp.path());
+        let made = EngineSecret::open(&dir).unwrap();
+        let file = fs::read(&dir.secret).unwrap();
+        for at in 0..file.len() {
+            let mut broken = file.clone();
+            broken[at] ^= 1 << (at % 8);
+            fs::write(&dir.secret, broken).unwrap();
+            let error = EngineSecret::open(&dir).unwrap_err();
+            assert!(matches!(error, SecretError::Changed { .. }), "byte {at}: {error}");
+        }
+        fs::write(&dir.secret, made.as_bytes()).unwrap();
+        assert_eq!(EngineSecret::open(&dir).unwrap(), made);
     }
 
     #[test]

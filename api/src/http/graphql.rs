@@ -1,14 +1,14 @@
 //! GraphQL over HTTP, after the specification's second stage: only JSON bodies, queries alone over
 //! GET, one operation a request, and errors always as JSON with `extensions.code`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::{
     Request, Response, Value, Variables,
     parser::types::{ExecutableDocument, OperationType},
 };
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::{Body, Bytes, HttpBody, to_bytes},
     extract::{
         Query, State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
@@ -18,6 +18,7 @@ use axum::{
 };
 use hakken_domain::text::shortened_within;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tracing::{Span, info_span};
 
 use super::{
@@ -37,6 +38,12 @@ use crate::{
 
 /// Most bytes of a body: a seat map of 80,000 seats fits.
 const MAX_BODY: usize = 8 << 20;
+/// A body of more bytes needs a place among [`LARGE_BODIES`].
+const LARGE_BODY: usize = 32 << 10;
+/// Most KiB of large bodies in hand at once, over all requests.
+pub(super) const LARGE_BODIES: usize = 64 << 10;
+/// A body takes no longer than this to arrive.
+const ARRIVAL: Duration = Duration::from_secs(30);
 
 /// A request as the specification has it.
 #[derive(Debug, Default, Deserialize)]
@@ -157,12 +164,10 @@ pub(super) async fn post(State(app): State<App>, headers: HeaderMap, body: Body)
             "Send the request as JSON, with the header Content-Type: application/json.",
         );
     }
-    let body: Bytes = match to_bytes(body, MAX_BODY).await {
-        Ok(body) => body,
-        Err(_) => {
-            let message = format!("The body is cut off, or has more than {MAX_BODY} bytes.");
-            return problem(StatusCode::PAYLOAD_TOO_LARGE, "BAD_REQUEST", &message);
-        }
+    // Kept until all is answered: what is read of a body takes memory, too.
+    let (body, _room) = match read(&app, body).await {
+        Ok(read) => read,
+        Err(response) => return response,
     };
     if app.polls.knows(&body)
         && let Some(response) = polled(&app, &headers, media, &body).await
@@ -187,6 +192,34 @@ async fn polled(
     record(Some(&caller));
     app.metrics.ran("query");
     Some((StatusCode::OK, [(header::CONTENT_TYPE, media.header())], answer).into_response())
+}
+
+/// Reads a body, if there is room for one that large. Who does not say how large it is may need
+/// as much as is allowed.
+async fn read(
+    app: &App,
+    body: Body,
+) -> Result<(Bytes, Option<OwnedSemaphorePermit>), HttpResponse> {
+    let length = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
+    let most = length.map_or(MAX_BODY, |length| length.min(MAX_BODY));
+    let room = if most > LARGE_BODY {
+        let kib = most.div_ceil(1 << 10) as u32;
+        let room = app.large_bodies.clone().try_acquire_many_owned(kib);
+        Some(room.map_err(|_| super::fault(StatusCode::SERVICE_UNAVAILABLE, &Fault::Busy))?)
+    } else {
+        None
+    };
+    match timeout(ARRIVAL, to_bytes(body, most)).await {
+        Ok(Ok(body)) => Ok((body, room)),
+        Ok(Err(_)) => {
+            let message = format!("The body is cut off, or has more than {MAX_BODY} bytes.");
+            Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "BAD_REQUEST", &message))
+        }
+        Err(_) => {
+            let message = format!("The body did not arrive in {} s.", ARRIVAL.as_secs());
+            Err(problem(StatusCode::REQUEST_TIMEOUT, "BAD_REQUEST", &message))
+        }
+    }
 }
 
 /// Any other method.
@@ -297,7 +330,12 @@ async fn answer(
         app.polls.keep(&body, media, polled, answer.clone());
     }
     let status = if executed { StatusCode::OK } else { media.request_error() };
-    (status, [(header::CONTENT_TYPE, media.header())], answer).into_response()
+    let later = response.errors.iter().filter_map(retry_after).max();
+    let mut response = (status, [(header::CONTENT_TYPE, media.header())], answer).into_response();
+    if let Some(seconds) = later {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
 }
 
 /// Reads and measures the document, unless it was carried out before.
@@ -393,5 +431,13 @@ pub(super) fn coded(response: &mut Response) -> bool {
 impl<'a> Answer<'a> {
     pub(super) fn of(response: &'a Response, executed: bool) -> Self {
         Self { data: executed.then_some(&response.data), errors: &response.errors }
+    }
+}
+
+/// When to ask again, if an error says so.
+fn retry_after(error: &async_graphql::ServerError) -> Option<u64> {
+    match error.extensions.as_ref()?.get("retryAfterSeconds")? {
+        Value::Number(seconds) => seconds.as_u64(),
+        _ => None,
     }
 }

@@ -31,6 +31,7 @@ use axum::{
 use hakken_domain::text::shortened_within;
 use known::KnownDocuments;
 use polls::Polls;
+use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, field::Empty, info_span, warn};
 
 use crate::{
@@ -59,6 +60,10 @@ pub(crate) struct Parts {
     documents: KnownDocuments,
     polls: Polls,
     pub(crate) metrics: Arc<Metrics>,
+    /// Room for large bodies, in KiB.
+    large_bodies: Arc<Semaphore>,
+    /// Room for operations over WebSockets.
+    operations: Arc<Semaphore>,
     ids: RequestIds,
 }
 
@@ -96,6 +101,8 @@ pub fn router(api: ApiContext) -> Router {
         ids: RequestIds { seed, next: AtomicU64::new(1) },
         api,
         metrics,
+        large_bodies: Arc::new(Semaphore::new(graphql::LARGE_BODIES)),
+        operations: Arc::new(Semaphore::new(websocket::ALL_OPERATIONS)),
     }));
     let endpoint = get(graphql::get).post(graphql::post).fallback(graphql::not_allowed);
     Router::new()
@@ -172,16 +179,24 @@ fn is_opaque(id: &str) -> bool {
 
 /// An error beside GraphQL, in the same form.
 fn problem(status: StatusCode, code: &str, message: &str) -> Response {
-    let message = shortened_within(message, document::MAX_MESSAGE);
-    let body = serde_json::json!({
-        "errors": [{ "message": message, "extensions": { "code": code } }]
-    });
-    (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string())
-        .into_response()
+    with_extensions(status, message, &serde_json::json!({ "code": code }))
 }
 
 fn fault(status: StatusCode, fault: &Fault) -> Response {
-    problem(status, fault.code(), &fault.message())
+    let Some(seconds) = fault.retry_after_seconds() else {
+        return problem(status, fault.code(), &fault.message());
+    };
+    let extensions = serde_json::json!({ "code": fault.code(), "retryAfterSeconds": seconds });
+    let mut response = with_extensions(status, &fault.message(), &extensions);
+    response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    response
+}
+
+fn with_extensions(status: StatusCode, message: &str, extensions: &serde_json::Value) -> Response {
+    let message = shortened_within(message, document::MAX_MESSAGE);
+    let body = serde_json::json!({ "errors": [{ "message": message, "extensions": extensions }] });
+    (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string())
+        .into_response()
 }
 
 async fn only_get() -> Response {

@@ -47,6 +47,8 @@ const SILENCE: Duration = Duration::from_secs(90);
 const SLOW: Duration = Duration::from_secs(30);
 /// Most operations at once on one socket.
 const MAX_OPERATIONS: usize = 100;
+/// Most operations at once over all sockets.
+pub(super) const ALL_OPERATIONS: usize = 4_096;
 /// Most bytes of a message.
 const MAX_MESSAGE: usize = 8 << 20;
 
@@ -271,6 +273,10 @@ impl Connection {
             let message = format!("At most {MAX_OPERATIONS} operations may run on one socket.");
             return self.refuse(&id, "THROTTLED", &message).await;
         }
+        let Ok(place) = self.app.operations.clone().try_acquire_owned() else {
+            let fault = Fault::Busy;
+            return self.refuse(&id, fault.code(), &fault.message()).await;
+        };
         let document = match parameters.document() {
             Ok(document) => document,
             Err(RequestError { code, message }) => return self.refuse(&id, code, &message).await,
@@ -298,7 +304,11 @@ impl Connection {
         let (handle, registration) = AbortHandle::new_pair();
         let (each, end) = (id.clone(), id.clone());
         let steps = answers
-            .map(move |response| (each.clone(), Step::Answered(Box::new(response))))
+            .map(move |response| {
+                // The place is kept as long as there may be answers.
+                let _ = &place;
+                (each.clone(), Step::Answered(Box::new(response)))
+            })
             .chain(futures_util::stream::once(async move { (end, Step::Ended) }));
         self.operations.push(Box::pin(Abortable::new(steps, registration)));
         self.running.insert(id, handle);

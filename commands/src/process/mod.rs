@@ -12,3 +12,6 @@ pub use checkout::{Checkout, ticket_of};
 pub use refunds::Refunds;
 pub use runner::{Process, ProcessHandle, Retry, start};
 pub use sweeper::{Sweeper, start_sweeper};
+
+/// Whoever follows the events from a checkpoint, by the name of that checkpoint.
+pub const NAMES: [&str; 3] = ["checkout", "refunds", sweeper::NAME];

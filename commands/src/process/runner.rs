@@ -110,7 +110,10 @@ impl ProcessHandle {
                 return true;
             }
             let (sender, receiver) = oneshot::channel();
-            shared.waiters.entry(position).or_default().push(sender);
+            let waiters = shared.waiters.entry(position).or_default();
+            // Who gave up is forgotten, so that an event without an answer gathers nobody.
+            waiters.retain(|waiter| !waiter.is_closed());
+            waiters.push(sender);
             receiver
         };
         matches!(tokio::time::timeout(timeout, waiter).await, Ok(Ok(())))

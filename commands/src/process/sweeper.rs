@@ -25,7 +25,8 @@ use crate::{
     store::{EventStore, SideStore},
 };
 
-const NAME: &str = "sweeper";
+/// Of its checkpoint.
+pub(super) const NAME: &str = "sweeper";
 const EVERY: Duration = Duration::from_secs(1);
 const CHECKPOINT_EVERY: u32 = 10;
 

@@ -183,6 +183,8 @@ pub enum Rejection {
     LegsUnknown,
     /// More places than one hold may have.
     TooManyPlaces,
+    /// The show has had as many allotments already as one may have.
+    TooManyAllotments,
     /// No seat has this id.
     SeatUnknown(SeatId),
     /// The same seat twice in one request.

@@ -25,6 +25,8 @@ pub const MAX_HOLD_SECONDS: u32 = 30 * 86_400;
 pub const MAX_PLACES_PER_HOLD: u32 = 1_000;
 /// Most seats that one may block, unblock or allot at once.
 pub const MAX_SEATS_AT_ONCE: usize = 10_000;
+/// Most allotments that a show ever has: their names stay known when they are empty.
+pub const MAX_ALLOTMENTS: usize = 1_000;
 
 /// The rules.
 pub struct RuleBook;
@@ -257,6 +259,8 @@ fn set_allotment(
 
     // A new allotment gets the next number.
     let known = sales.allotment_names.number(allotment);
+    let is_one_more = known.is_none() && sales.allotments.len() >= MAX_ALLOTMENTS;
+    refuse(is_one_more, Rejection::TooManyAllotments)?;
     let number = known.unwrap_or(u32::try_from(sales.allotments.len()).unwrap_or(u32::MAX));
     let nothing = Kept::default();
     let has = known.map_or(&nothing, |number| &sales.allotments[number as usize]);

@@ -23,7 +23,7 @@ mod properties;
 mod tests;
 
 pub use command::*;
-pub use decide::{MAX_HOLD_SECONDS, MAX_PLACES_PER_HOLD, MAX_SEATS_AT_ONCE};
+pub use decide::{MAX_ALLOTMENTS, MAX_HOLD_SECONDS, MAX_PLACES_PER_HOLD, MAX_SEATS_AT_ONCE};
 pub use events::*;
 pub use state::State;
 pub use view::HoldView;

@@ -12,6 +12,9 @@ use crate::{
 pub const MAX_ITEMS: usize = 100;
 /// Most payments of one order.
 pub const MAX_PAYMENTS: usize = 50;
+/// Refunds of one order after which no more can be asked for. Those that follow from a
+/// cancellation or from money that came too late are never refused.
+pub const MAX_REFUNDS: usize = 200;
 
 /// One payment of several.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -177,6 +180,8 @@ pub enum Rejection {
     RefundFailed,
     /// The refund has not failed, or was tried again already.
     RefundNotFailed,
+    /// The order has as many refunds already as one may be asked for.
+    RefundCount,
     /// More than what was paid and has not gone back.
     RefundTooMuch {
         /// What can still go back.

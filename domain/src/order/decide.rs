@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
-    Command, Event, MAX_ITEMS, MAX_PAYMENTS, Payment, Rejection, State,
+    Command, Event, MAX_ITEMS, MAX_PAYMENTS, MAX_REFUNDS, Payment, Rejection, State,
     events::{
         CancellationRefused, CancellationRequested, Item, ItemsCancelled, OrderCancelled,
         OrderConfirmed, OrderPaid, OrderPlaced, OrderUnfulfilled, PaymentCaptured, PaymentReversed,
@@ -356,6 +356,9 @@ fn refund_money(state: &State, id: RefundId, amount_minor: u64, currency: Curren
     if known_minor > 0 {
         return Err(Rejection::RefundExists);
     }
+    if state.refunds().len() >= MAX_REFUNDS {
+        return Err(Rejection::RefundCount);
+    }
     let refundable_minor = state.refundable_minor();
     if Guard::RefundTooMuch.sees(amount_minor > refundable_minor) {
         return Err(Rejection::RefundTooMuch { refundable_minor });
@@ -396,6 +399,9 @@ fn retry_refund(state: &State, failed: RefundId, refund: RefundId) -> Decision {
     }
     if known.state != (RefundState::Failed { retried_by: None }) {
         return Err(Rejection::RefundNotFailed);
+    }
+    if state.refunds().len() >= MAX_REFUNDS {
+        return Err(Rejection::RefundCount);
     }
     let RefundRequested { payment, amount_minor, cause, .. } = known.request.clone();
     let refundable_minor = state.payment(&payment).map_or(0, |p| p.refundable_minor());

@@ -11,6 +11,7 @@ impl Chance {
     }
 
     /// The next number.
+    #[allow(clippy::should_implement_trait, reason = "an iterator would have an end")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;

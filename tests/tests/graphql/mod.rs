@@ -7,4 +7,4 @@ mod refusals;
 mod retries;
 mod selling;
 mod sockets;
-mod stage;
+pub(crate) mod stage;

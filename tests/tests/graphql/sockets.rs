@@ -196,3 +196,40 @@ async fn sockets_close_when_the_engine_stops() {
     stage.write.stop().await;
     assert_eq!(socket.closed().await, 1001);
 }
+
+#[tokio::test]
+async fn all_sockets_together_have_so_many_operations() {
+    const QUIET: &str = "subscription { events(kinds: [\"show-cancelled\"]) { id } }";
+    let stage = Stage::start().await;
+    let operator = stage.operator();
+    let mut sockets = Vec::new();
+    let refused = loop {
+        assert!(sockets.len() < 50, "5,000 operations at once");
+        let mut socket = Socket::ready(&stage, &operator).await;
+        for id in 0..100 {
+            socket.subscribe(&id.to_string(), QUIET, Value::Null).await;
+        }
+        socket.say(json!({ "type": "ping" })).await;
+        let heard = socket.hear().await;
+        if heard["type"] == "error" {
+            break heard;
+        }
+        assert_eq!(heard["type"], "pong");
+        sockets.push(socket);
+    };
+    assert_eq!(refused["payload"][0]["extensions"]["code"], "THROTTLED", "{refused}");
+    assert_eq!(sockets.len(), 40);
+    // Whoever leaves makes room.
+    drop(sockets);
+    let mut socket = Socket::ready(&stage, &operator).await;
+    for id in 0..500 {
+        let id = id.to_string();
+        socket.subscribe(&id, "{ viewer { role } }", Value::Null).await;
+        let heard = socket.hear().await;
+        if heard["type"] == "next" {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the places are not given back");
+}

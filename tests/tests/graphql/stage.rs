@@ -27,9 +27,14 @@ use hakken_commands::{
     WriteOptions, WriteSide,
     desk::EngineSecret,
     engine::{Limits, Ports},
+    store::{EventStore, SideStore},
 };
 use hakken_domain::{names::SeatId, seatmap::SeatMap};
-use hakken_projections::{ReadModels, rows::MemoryRows};
+use hakken_projections::{
+    ReadModels,
+    feed::EventFeed,
+    rows::{MemoryRows, RowStore},
+};
 use hakken_tests::world::{START, hall};
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -74,34 +79,65 @@ pub struct Stage {
     operator: String,
 }
 
-impl Stage {
-    pub async fn start() -> Self {
+/// What a stage stands on.
+pub struct Ground {
+    pub store: Arc<dyn EventStore>,
+    pub side: Arc<dyn SideStore>,
+    pub feed: Arc<dyn EventFeed>,
+    pub rows: Arc<dyn RowStore>,
+    pub clock: Arc<ManualClock>,
+    pub gateway: Arc<SimulatedGateway>,
+    /// Makes ids differ from those of another stage on the same ground.
+    pub seed: u64,
+    /// The operator's key, if another stage on the same ground has made it.
+    pub operator: Option<String>,
+}
+
+impl Ground {
+    /// Everything in memory.
+    pub fn in_memory() -> Self {
         let memory = Arc::new(MemoryStore::new());
-        let clock = Arc::new(ManualClock::new(START));
-        let gateway = Arc::new(SimulatedGateway::new());
-        let ports = Ports {
+        Self {
             store: memory.clone(),
             side: memory.clone(),
-            clock: clock.clone(),
-            ids: Arc::new(SeededIds::new(1)),
-        };
+            feed: memory,
+            rows: Arc::new(MemoryRows::default()),
+            clock: Arc::new(ManualClock::new(START)),
+            gateway: Arc::new(SimulatedGateway::new()),
+            seed: 1,
+            operator: None,
+        }
+    }
+}
+
+impl Stage {
+    pub async fn start() -> Self {
+        Self::on(Ground::in_memory()).await
+    }
+
+    pub async fn on(ground: Ground) -> Self {
+        let Ground { store, side, feed, rows, clock, gateway, seed, operator } = ground;
+        let ids = Arc::new(SeededIds::new(seed));
+        let ports = Ports { store, side, clock: clock.clone(), ids };
         let secret = EngineSecret(Arc::new([7; 32]));
         let options = WriteOptions { limits: Limits::default(), patience: Duration::from_secs(10) };
         let write = WriteSide::start(ports, gateway.clone(), secret.clone(), options);
         let write = Arc::new(write);
-        let rows = Arc::new(MemoryRows::default());
-        let models = ReadModels::start(memory.clone(), rows, clock.clone()).await.unwrap();
+        let models = ReadModels::start(feed.clone(), rows, clock.clone()).await.unwrap();
         let router = hakken_api::router(ApiContext {
             write: write.clone(),
             models: models.clone(),
-            feed: memory,
+            feed,
             secret: secret.clone(),
             seat_maps: Arc::new(Seating),
             pictures: Some(Arc::new(Seating)),
             payments_mode: "simulated".to_owned(),
             version: "test".to_owned(),
         });
-        let operator = create_operator_key(write.desk(), &secret, &FixedSecret).await.unwrap();
+        let operator = match operator {
+            Some(operator) => operator,
+            None => create_operator_key(write.desk(), &secret, &FixedSecret).await.unwrap(),
+        };
         Self { write, models, clock, gateway, router, operator }
     }
 
@@ -162,7 +198,12 @@ impl Tenant {
     /// A show in a hall of rows A and B with ten seats each and a pool `floor` of 5, with the
     /// ticket type `adult` at 5,000 yen.
     pub async fn on_sale(&self, label: &str) -> OnSale {
-        let map = serde_json::to_string(&hall(2, 10, 5)).unwrap();
+        self.on_sale_in(label, &hall(2, 10, 5), false).await
+    }
+
+    /// The same in another hall, which one may leave and enter again or not.
+    pub async fn on_sale_in(&self, label: &str, hall: &SeatMap, reentry: bool) -> OnSale {
+        let map = serde_json::to_string(hall).unwrap();
         let organizer = &self.organizer;
         let input = json!({
             "idempotencyKey": format!("{label}-venue"), "name": "Hall", "seatMap": { "json": map }
@@ -175,7 +216,7 @@ impl Tenant {
             "venue": venue,
             "startsAt": "2026-11-22T10:00:00Z",
             "endsAt": "2026-11-22T13:00:00Z",
-            "entry": { "validFrom": "2026-11-21T09:00:00Z" }
+            "entry": { "validFrom": "2026-11-21T09:00:00Z", "reentry": reentry }
         });
         let made = organizer.mutate("scheduleShow", input, "show { id }").await;
         let show = made["show"]["id"].as_str().expect("scheduled").to_owned();

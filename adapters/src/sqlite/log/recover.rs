@@ -30,9 +30,22 @@ pub(in crate::sqlite) enum Tail {
     CutOff { used_end: u64 },
 }
 
-/// Takes in every whole batch of the newest file, and judges what stands behind.
+/// Takes in every whole batch of the newest file, and judges what stands behind. Another process
+/// may go on writing meanwhile: only what a second look finds as it was is damage.
 pub(super) fn recover(segment: &Segment) -> Result<Tail, LogFault> {
-    let stopped = segment.scan()?;
+    let mut stopped = segment.scan()?;
+    loop {
+        let judged = judge(segment, stopped);
+        let again = if judged.is_err() { segment.scan()? } else { stopped };
+        if again == stopped {
+            return judged;
+        }
+        stopped = again;
+    }
+}
+
+/// Judges what stands behind the last whole batch, where a scan stopped.
+fn judge(segment: &Segment, stopped: u64) -> Result<Tail, LogFault> {
     let (end, last) = {
         let table = segment.table();
         (table.end, table.last)

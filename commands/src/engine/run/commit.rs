@@ -7,7 +7,7 @@ use hakken_domain::{
     guard::Guard,
 };
 use tokio::time::{Duration, Instant};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::{
     super::{
@@ -19,6 +19,9 @@ use super::{
     Loop, Task, UnderWay,
 };
 use crate::store::{Appended, MAX_CONFLICT_EVENTS, StoreError, StoreErrorKind};
+
+/// Most snapshots on their way to the side store; each is a copy of its stream's state.
+const MAX_SAVES: usize = 16;
 
 impl Loop {
     /// Sends the open batch on its way.
@@ -132,6 +135,10 @@ impl Loop {
 
     pub(super) fn keep_snapshot(&mut self, stream: StreamId, facts: Facts) {
         while self.saves.try_join_next().is_some() {}
+        if self.saves.len() >= MAX_SAVES {
+            debug!(%stream, "no snapshot: those before it are not kept yet");
+            return;
+        }
         let side = self.ports.side.clone();
         self.saves.spawn(async move {
             let snapshot = load::encode(facts).await;

@@ -221,6 +221,22 @@ fn a_request_has_its_bounds() {
 }
 
 #[test]
+fn a_show_has_so_many_allotments_and_no_more() {
+    let seat = |number: usize| if number.is_multiple_of(2) { "A1" } else { "A2" };
+    // Empty ones count as well: each takes the seat that the one before gave back.
+    let empty = |name: &str| allotted(name, [], 0);
+    let past: Vec<Event> = (0..MAX_ALLOTMENTS)
+        .flat_map(|number| {
+            let name = format!("fans-{number}");
+            [allotted(&name, [seat(number)], 0), empty(&name)]
+        })
+        .collect();
+    let past = || [opened()].into_iter().chain(past.clone());
+    given(past()).when(allot("more", ["A1"], 0)).then_rejected(Rejection::TooManyAllotments);
+    given(past()).when(allot("fans-7", ["A1"], 0)).then([allotted("fans-7", ["A1"], 0)]);
+}
+
+#[test]
 fn an_unknown_seat_is_named() {
     let unknown = |command| {
         let past = [opened(), held("H", ["A1"]), released("H", places(["A1"]))];

@@ -261,6 +261,19 @@ fn only_a_failed_refund_is_tried_again_and_only_once() {
 }
 
 #[test]
+fn an_order_has_so_many_refunds_that_are_asked_for() {
+    let past = || {
+        let refunds = (0..MAX_REFUNDS as u128).map(|n| goodwill(n + 1, "p1", 1));
+        [sold()].into_iter().chain(refunds)
+    };
+    given(past()).when(give_back(900, 1)).then_rejected(Rejection::RefundCount);
+    given(past()).when(give_back(1, 1)).then_nothing();
+    let id = goodwill_id(1, "p1");
+    let failed = past().chain([refund_failed(id)]);
+    given(failed).when(retry(id, 900)).then_rejected(Rejection::RefundCount);
+}
+
+#[test]
 fn nobody_gets_more_back_than_was_paid() {
     let too_much = |refundable_minor| Rejection::RefundTooMuch { refundable_minor };
     given([sold()]).when(give_back(1, 6_001)).then_rejected(too_much(6_000));

@@ -1,0 +1,130 @@
+//! What the clients were told, against what the events say.
+
+use std::{collections::HashMap, path::Path, sync::Arc};
+
+use hakken_adapters::{data_dir::DataDir, sqlite::SqliteStore};
+use hakken_domain::{
+    Event,
+    envelope::{Position, StoredEvent},
+    inventory,
+    names::{EventId, SeatId},
+};
+use hakken_projections::feed::EventFeed;
+use hakken_tests::audit::Audit;
+use serde_json::{Value, json};
+
+use super::life::{Acknowledged, Step};
+
+/// Reads the events of a data directory as they grow, and forgets nothing.
+pub struct Witness {
+    directory: DataDir,
+    audit: Audit,
+    /// The newest event that was read.
+    newest: Option<(Position, EventId)>,
+    /// Position of the event of each kind that came with each idempotency key.
+    recorded: HashMap<(String, String), Position>,
+    newest_acknowledged: Position,
+    /// The seats that were held under each key.
+    held: HashMap<String, Value>,
+    /// Everything that was ever acknowledged.
+    pub acknowledged: Vec<Acknowledged>,
+}
+
+impl Witness {
+    pub fn new(data: &Path) -> Self {
+        Self {
+            directory: DataDir::at(data),
+            audit: Audit::default(),
+            newest: None,
+            recorded: HashMap::new(),
+            newest_acknowledged: Position(0),
+            held: HashMap::new(),
+            acknowledged: Vec::new(),
+        }
+    }
+
+    /// The newest position that was read.
+    pub fn position(&self) -> Position {
+        self.newest.map_or(Position(0), |(position, _)| position)
+    }
+
+    /// Reads on. What was read before must still be there.
+    pub async fn read_on(&mut self) -> Result<(), String> {
+        let store = SqliteStore::open_read_only(&self.directory).await;
+        let store = store.map_err(|error| error.to_string())?;
+        let mut after = Position(self.position().0.saturating_sub(1));
+        let mut is_first = true;
+        loop {
+            let page = EventFeed::read_all(&store, after, 2_000).await;
+            let page = page.map_err(|error| error.to_string())?;
+            let Some(last) = page.last() else { break };
+            after = last.position;
+            let mut fresh = &page[..];
+            if let Some((position, id)) = self.newest.filter(|_| is_first) {
+                let same = page[0].position == position && page[0].id == id;
+                if !same {
+                    return Err(format!("{id} at {position} was read, and is gone"));
+                }
+                fresh = &page[1..];
+            }
+            is_first = false;
+            self.take(fresh)?;
+        }
+        store.close().await;
+        if is_first && let Some((position, id)) = self.newest {
+            return Err(format!("{id} at {position} was read, and is gone"));
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, events: &[Arc<StoredEvent>]) -> Result<(), String> {
+        self.audit.read_on(events)?;
+        for event in events {
+            let decoded = event.decoded().map_err(ToString::to_string)?;
+            self.newest = Some((event.position, event.id));
+            let Some(key) = &decoded.meta.key else { continue };
+            let place = (key.as_str().to_owned(), event.kind.to_string());
+            if let Event::Inventory(inventory::Event::SeatsHeld(held)) = &decoded.event {
+                let seats: Vec<&str> = held.places.seats.iter().map(SeatId::as_str).collect();
+                self.held.insert(place.0.clone(), json!(seats));
+            }
+            // Processes do several things under one key; a buyer's request does one.
+            if place.0.starts_with("life-")
+                && let Some(before) = self.recorded.insert(place, event.position)
+            {
+                return Err(format!(
+                    "{} happened at {before} and again at {}",
+                    key, event.position
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes down what was acknowledged. Each must be among the events that were read.
+    pub fn heard(&mut self, acknowledged: Vec<Acknowledged>) -> Result<(), String> {
+        for each in &acknowledged {
+            let mut places =
+                each.step.kinds().iter().map(|kind| (each.key.clone(), (*kind).into()));
+            let Some(position) = places.find_map(|place| self.recorded.get(&place)) else {
+                return Err(format!("{each:?} was acknowledged, and is not recorded"));
+            };
+            if each.step == Step::Hold && self.held.get(&each.key) != Some(&each.seats) {
+                return Err(format!("{each:?}, and recorded are {:?}", self.held.get(&each.key)));
+            }
+            self.newest_acknowledged = self.newest_acknowledged.max(*position);
+        }
+        self.acknowledged.extend(acknowledged);
+        Ok(())
+    }
+
+    /// The newest position that a client was told something about.
+    pub fn newest_acknowledged(&self) -> Position {
+        self.newest_acknowledged
+    }
+
+    /// Whether anything is half done.
+    pub fn at_rest(&self) -> Result<(), String> {
+        self.audit.at_rest()
+    }
+}
