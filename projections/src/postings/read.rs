@@ -34,16 +34,16 @@ pub(crate) enum Wanted {
     At(Vec<u64>),
 }
 
+/// Elements with their positions.
+pub(crate) type Placed<T> = Vec<(u64, T)>;
+
 /// What stands at positions.
 pub(crate) trait Elements: Sync {
     /// One element.
     type Element: Send;
 
     /// The elements at these positions, in their order, without what is none after all.
-    fn at(
-        &self,
-        positions: Vec<u64>,
-    ) -> BoxFuture<'_, Result<Vec<(u64, Self::Element)>, QueryError>>;
+    fn at(&self, positions: Vec<u64>) -> BoxFuture<'_, Result<Placed<Self::Element>, QueryError>>;
 }
 
 /// Which way one goes along the positions.
