@@ -332,7 +332,7 @@ impl Engine {
 
     /// The same, without waiting until what is seen is durable: only for deciding what to ask
     /// next. Whatever is asked after it becomes durable after what was seen, and nobody may be
-    /// told of it before.
+    /// told of it before. Where others write the same store, it waits all the same.
     pub async fn glance<R: Send + 'static>(
         &self,
         tenant: Tenant,

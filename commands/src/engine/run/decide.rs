@@ -168,7 +168,9 @@ impl Loop {
         if Guard::NotDurable.is_out() {
             return self.answer(item.early(), &[], position);
         }
-        let glances = matches!(item.pending.ask, Ask::Read { sight: Sight::Decided, .. });
+        // Where others write too, what is decided may yet be thrown away.
+        let glances =
+            self.sole_writer && matches!(item.pending.ask, Ask::Read { sight: Sight::Decided, .. });
         if entry.is_dirty() && !glances {
             // Also when only the batch under way stands behind it: batches become durable in
             // order, and its own answer is then a moment later, never earlier.
