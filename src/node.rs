@@ -1,6 +1,10 @@
 //! Everything of one process, wired together on a data directory.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use anyhow::{Context, Result};
 use hakken_adapters::{
@@ -18,8 +22,25 @@ use hakken_commands::{
     store::{EventStore, SideStore},
 };
 use hakken_projections::{ReadModels, feed::EventFeed};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::{cli::PaymentsMode, recovery::Recovery};
+
+/// Where the write loop runs: a thread of its own for as long as the process lives, so that it
+/// does not wait behind the thousands whom it answers.
+fn loop_runtime() -> Result<&'static Handle> {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    if let Some(runtime) = RUNTIME.get() {
+        return Ok(runtime.handle());
+    }
+    let made = Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("hakken-loop")
+        .enable_all()
+        .build()
+        .context("no threads can be had")?;
+    Ok(RUNTIME.get_or_init(|| made).handle())
+}
 
 /// A running engine on the embedded store, without its API.
 pub struct Node {
@@ -64,7 +85,8 @@ impl Node {
         };
         let rows = SqliteRows::open(&dir.read_models).await;
         let rows = Arc::new(rows.with_context(|| no_rows(&dir))?);
-        let options = WriteOptions { limits, ..WriteOptions::default() };
+        let runtime = Some(loop_runtime()?.clone());
+        let options = WriteOptions { limits, runtime, ..WriteOptions::default() };
         let write = Arc::new(WriteSide::start(ports, payments, secret.clone(), options));
         let feed = store.clone() as Arc<dyn EventFeed>;
         let read = ReadModels::start(feed, rows.clone(), clock).await;

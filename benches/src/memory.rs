@@ -1,15 +1,25 @@
-//! How much memory and processor time this process takes, as Linux counts it.
+//! How much memory and processor time a process takes, as Linux counts it.
 
 use anyhow::{Context, Result};
 
-/// The most that was resident so far.
+/// The most that was resident of this process so far.
 pub fn peak_bytes() -> Result<u64> {
-    status("VmHWM:")
+    peak_bytes_of(std::process::id())
 }
 
-/// What is resident now.
+/// What is resident of this process now.
 pub fn resident_bytes() -> Result<u64> {
-    status("VmRSS:")
+    resident_bytes_of(std::process::id())
+}
+
+/// The most that was resident of a process so far.
+pub fn peak_bytes_of(process: u32) -> Result<u64> {
+    status(process, "VmHWM:")
+}
+
+/// What is resident of a process now.
+pub fn resident_bytes_of(process: u32) -> Result<u64> {
+    status(process, "VmRSS:")
 }
 
 /// Seconds of all processors together, in the program and in the kernel for it. Linux counts them
@@ -24,8 +34,9 @@ pub fn cpu_seconds() -> Result<f64> {
     Ok((ticks(11)? + ticks(12)?) / 100.0)
 }
 
-fn status(name: &str) -> Result<u64> {
-    let text = std::fs::read_to_string("/proc/self/status").context("Linux alone has this file")?;
+fn status(process: u32, name: &str) -> Result<u64> {
+    let text = std::fs::read_to_string(format!("/proc/{process}/status"));
+    let text = text.context("Linux alone has this file")?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
     let kilobytes = line.split_whitespace().next().context("no number")?;
     Ok(kilobytes.parse::<u64>()? * 1_024)

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Mutex;
+use tokio::{runtime::Handle, sync::Mutex};
 
 use crate::{
     desk::{Desk, EngineSecret},
@@ -19,11 +19,14 @@ pub struct WriteOptions {
     pub limits: Limits,
     /// How long who pays or cancels waits for the checkout.
     pub patience: Duration,
+    /// Where the loop runs, so that it does not wait behind those whom it answers; none: where it
+    /// is started.
+    pub runtime: Option<Handle>,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self { limits: Limits::default(), patience: Duration::from_secs(5) }
+        Self { limits: Limits::default(), patience: Duration::from_secs(5), runtime: None }
     }
 }
 
@@ -43,7 +46,8 @@ impl WriteSide {
         secret: EngineSecret,
         options: WriteOptions,
     ) -> Self {
-        let engine = Engine::start(ports.clone(), options.limits);
+        let runtime = options.runtime.unwrap_or_else(Handle::current);
+        let engine = Engine::start_on(&runtime, ports.clone(), options.limits);
         let Ports { store, side, .. } = ports;
         let run = |process| Arc::new(start(process, store.clone(), side.clone()));
         let checkout = run(Arc::new(Checkout::new(engine.clone())));

@@ -111,7 +111,7 @@ fn read_models_are_verified_and_rebuilt_in_place() {
     let data = data.to_str().unwrap();
     for command in ["verify", "rebuild"] {
         let reports = lines(&good(&[command, "--json", "--data", data]));
-        assert_eq!(reports.len(), 8);
+        assert_eq!(reports.len(), 9);
         assert!(reports.iter().all(|report| report["equal"] == true), "{reports:?}");
     }
     // They may be deleted at any time.

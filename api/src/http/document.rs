@@ -345,7 +345,7 @@ mod tests {
         refused(&text, "GRAPHQL_PARSE_FAILED", "2:1");
         let text = format!("{{ {} }} }}", "viewer { role } ".repeat(2_000));
         let error = read(&text, None).unwrap_err();
-        assert!(error.message.contains("1:32005"), "{}", error.message);
+        assert!(error.message.contains("1:32006"), "{}", error.message);
         assert!(error.message.chars().count() <= MAX_MESSAGE, "{}", error.message);
     }
 

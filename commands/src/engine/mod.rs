@@ -22,7 +22,10 @@ use hakken_domain::{
     envelope::{Fingerprint, Metadata, Position, StoredEvent, StreamId, Version},
     names::{ActorRef, CommandKey, EventId, OrganizerId},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, oneshot, watch},
+};
 
 use crate::{
     clock::{Clock, Ids},
@@ -277,6 +280,11 @@ pub struct Ports {
 impl Engine {
     /// Starts the loop. It ends when it is told to stop or its store fails for good.
     pub fn start(ports: Ports, limits: Limits) -> Self {
+        Self::start_on(&Handle::current(), ports, limits)
+    }
+
+    /// The same on another runtime: the loop does not wait behind the thousands whom it answers.
+    pub fn start_on(runtime: &Handle, ports: Ports, limits: Limits) -> Self {
         let (inbox, work) = mpsc::unbounded_channel();
         let (health_out, health) = watch::channel(Health::Working);
         let counters = Arc::new(Counters::default());
@@ -285,8 +293,8 @@ impl Engine {
         let shelf = Arc::new(Shelf::new());
         let run =
             run::run(ports, limits, work, shelf.clone(), counters.clone(), health_out.clone());
-        let run = tokio::spawn(run);
-        tokio::spawn(async move {
+        let run = runtime.spawn(run);
+        runtime.spawn(async move {
             // It never ends by a panic but for a bug: then, too, this process must not go on.
             if run.await.is_err() {
                 health_out.send_replace(Health::Failed);

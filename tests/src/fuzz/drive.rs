@@ -115,7 +115,7 @@ pub fn mutate(
             break;
         }
         let origin = format!("seed {seed}, mutation {number}");
-        ran.count(check(target, &origin, &mutator.next())?);
+        ran.count(check(target, &origin, &mutator.next_input())?);
     }
     Ok(ran)
 }

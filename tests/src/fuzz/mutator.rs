@@ -125,7 +125,7 @@ impl<'a> Mutator<'a> {
     }
 
     /// The next input.
-    pub fn next(&mut self) -> Vec<u8> {
+    pub fn next_input(&mut self) -> Vec<u8> {
         let mut input = self.other().to_vec();
         let changes = 1 + self.chance.below(4).min(self.chance.below(8));
         for _ in 0..changes {

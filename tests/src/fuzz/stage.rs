@@ -29,7 +29,7 @@ use hakken_api::{
 use hakken_commands::{
     WriteOptions, WriteSide,
     desk::EngineSecret,
-    engine::{Limits, Ports},
+    engine::Ports,
     store::{Append, EventStore, NewEvent, SideStore},
 };
 use hakken_domain::{
@@ -178,7 +178,7 @@ impl Stage {
             ids: Arc::new(SeededIds::new(1)),
         };
         let secret = EngineSecret(Arc::new([7; 32]));
-        let options = WriteOptions { limits: Limits::default(), patience: Duration::from_secs(10) };
+        let options = WriteOptions { patience: Duration::from_secs(10), ..WriteOptions::default() };
         let gateway = Arc::new(SimulatedGateway::new());
         let write = Arc::new(WriteSide::start(ports, gateway, secret.clone(), options));
         let rows = Arc::new(MemoryRows::default());
@@ -362,8 +362,10 @@ async fn make() -> Fixture {
     made.show(&own, "$trip", &venue, &["東京", "名古屋", "京都", "大阪"]).await;
     sell(&mut made, &own, &show).await;
     made.stage.rest().await;
-    let first =
-        made.stage.ask(&own, "{ orders(first: 1) { pageInfo { endCursor } } }", &json!({})).await;
+    let query =
+        "query($at: Position) { orders(first: 1, atLeast: $at) { pageInfo { endCursor } } }";
+    let head = made.stage.events().await.last().map(|event| event.position.to_string());
+    let first = made.stage.ask(&own, query, &json!({ "at": head })).await;
     made.name("$cursor", &first["data"]["orders"]["pageInfo"]["endCursor"]);
     let events = made.stage.events().await;
     made.stage.stop().await;

@@ -26,7 +26,7 @@ use hakken_api::{
 use hakken_commands::{
     WriteOptions, WriteSide,
     desk::EngineSecret,
-    engine::{Limits, Ports},
+    engine::Ports,
     store::{EventStore, SideStore},
 };
 use hakken_domain::{names::SeatId, seatmap::SeatMap};
@@ -120,7 +120,7 @@ impl Stage {
         let ids = Arc::new(SeededIds::new(seed));
         let ports = Ports { store, side, clock: clock.clone(), ids };
         let secret = EngineSecret(Arc::new([7; 32]));
-        let options = WriteOptions { limits: Limits::default(), patience: Duration::from_secs(10) };
+        let options = WriteOptions { patience: Duration::from_secs(10), ..WriteOptions::default() };
         let write = WriteSide::start(ports, gateway.clone(), secret.clone(), options);
         let write = Arc::new(write);
         let models = ReadModels::start(feed.clone(), rows, clock.clone()).await.unwrap();

@@ -110,7 +110,7 @@ pub fn store_file(input: &[u8]) -> Verdict {
     block_on(opened(folder.path(), &whole.events))
 }
 
-fn apply(bytes: &mut Vec<u8>, change: &[u8]) {
+fn apply(bytes: &mut [u8], change: &[u8]) {
     if bytes.is_empty() {
         return;
     }
