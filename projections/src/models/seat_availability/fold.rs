@@ -6,7 +6,7 @@ use hakken_domain::{
     Event,
     envelope::{Decoded, StoredEvent, Version},
     inventory::{self, Places, SalesRules},
-    legs::Legs,
+    legs::{Legs, MAX_LEGS},
     names::{Allotment, HoldId, OrganizerId, PoolId, Reason, SeatId, ShowId, VenueId},
     seatmap::SeatMap,
     time::Timestamp,
@@ -279,6 +279,9 @@ impl Fold for AvailabilityFold {
         let Event::Inventory(fact) = &decoded.event else { return Ok(()) };
         let show = show_of(event);
         if let E::SalesOpened(opened) = fact {
+            if !(1..=MAX_LEGS).contains(&opened.legs) {
+                return Err(Inconsistent(format!("a show cannot have {} legs", opened.legs)));
+            }
             let sales = SalesDoc { rules: opened.rules.clone(), closed: None };
             self.shows.put(show, ShowRow { version: 0, position: 0, sales });
         }
