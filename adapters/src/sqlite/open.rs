@@ -75,6 +75,14 @@ pub enum OpenError {
         /// The newest format that is known here.
         known: u64,
     },
+    /// A version before the first release wrote it, in a form that is read no more.
+    #[error(
+        "{file} has events in a form that only the version of Hakken that wrote it can read: use that version, or another data directory"
+    )]
+    Older {
+        /// The file.
+        file: PathBuf,
+    },
     /// What is stored is broken.
     #[error(
         "{file} is damaged: {source}. Keep a copy of the file, then restore it from a backup or a replica"
@@ -170,6 +178,11 @@ fn open_log(dir: &DataDir, options: &OpenOptions) -> Result<Log, OpenError> {
 /// Opens a store for writing.
 pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<SqliteStore, OpenError> {
     let lock = lock(dir)?;
+    // Taken for an empty store, it would be as good as lost.
+    let older = dir.root.join("events.db");
+    if older.exists() {
+        return Err(OpenError::Older { file: older });
+    }
     let log = open_log(dir, options)?;
     let failed = |error| store_failed(dir, error);
     let head = log.head().await.map_err(failed)?;

@@ -113,6 +113,17 @@ async fn a_newer_format_is_refused() {
 }
 
 #[tokio::test]
+async fn events_in_an_older_form_are_not_taken_for_none() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = DataDir::at(temp.path());
+    fs::write(temp.path().join("events.db"), "events").unwrap();
+    let error = SqliteStore::open(&dir).await.err().unwrap();
+    assert!(matches!(error, OpenError::Older { .. }), "{error}");
+    assert!(error.to_string().contains("use that version"), "{error}");
+    assert!(!dir.events.exists());
+}
+
+#[tokio::test]
 async fn nothing_to_read_is_said_so_and_makes_nothing() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::at(temp.path().join("none"));
