@@ -9,9 +9,9 @@ use std::{
 use anyhow::{Context, Result};
 use hakken_adapters::{
     data_dir::DataDir,
+    embedded::{EmbeddedStore, OpenError},
     payments::{ManualPayments, SimulatedGateway},
     rows::SqliteRows,
-    sqlite::{OpenError, SqliteStore},
     system::{EngineSecret as StoredSecret, RandomIds, SystemClock},
 };
 use hakken_commands::{
@@ -49,7 +49,7 @@ pub struct Node {
     /// The read side.
     pub read: ReadModels,
     /// The recorded events.
-    pub store: Arc<SqliteStore>,
+    pub store: Arc<EmbeddedStore>,
     /// The secret of this engine.
     pub secret: EngineSecret,
     /// What was found when it opened.
@@ -64,7 +64,7 @@ impl Node {
         let dir = DataDir::at(data);
         // Before the events: without a secret, an empty directory is told from a broken one.
         let secret = EngineSecret(Arc::new(*StoredSecret::open(&dir)?.as_bytes()));
-        let store = match SqliteStore::open(&dir).await {
+        let store = match EmbeddedStore::open(&dir).await {
             Ok(store) => Arc::new(store),
             Err(OpenError::InUse { .. }) => return Err(in_use(&dir)),
             Err(error) => return Err(error.into()),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use hakken_adapters::sqlite::SqliteStore;
+use hakken_adapters::embedded::EmbeddedStore;
 use hakken_commands::{process::NAMES, store::SideStore};
 use hakken_domain::envelope::{Position, StoredEvent};
 use hakken_projections::{ReadModels, feed::EventFeed};
@@ -23,7 +23,7 @@ pub struct Recovery {
 impl Recovery {
     /// Looks, before anybody writes. `signature` is what the lock's file holds: whoever closes the
     /// directory well empties it.
-    pub async fn look(store: &SqliteStore, signature: &str) -> Result<Self> {
+    pub async fn look(store: &EmbeddedStore, signature: &str) -> Result<Self> {
         let head = EventFeed::head(store).await?;
         let before = Position(head.0.saturating_sub(1));
         let newest = EventFeed::read_all(store, before, 1).await?.pop();

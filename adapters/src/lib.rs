@@ -2,6 +2,7 @@
 //! implements a port that its consumer declares.
 
 pub mod data_dir;
+pub mod embedded;
 mod fault;
 mod feed;
 mod live;
@@ -10,5 +11,4 @@ pub mod payments;
 mod plan;
 pub mod rows;
 pub mod seating;
-pub mod sqlite;
 pub mod system;

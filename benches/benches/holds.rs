@@ -16,7 +16,7 @@ use std::{
 use anyhow::Result;
 use hakken_adapters::{
     data_dir::DataDir,
-    sqlite::SqliteStore,
+    embedded::EmbeddedStore,
     system::{RandomIds, SystemClock},
 };
 use hakken_benches::{
@@ -91,7 +91,7 @@ async fn run() -> Result<()> {
     let sync_micros = one_sync(&raw).await;
     let data = DataDir::at(dir.path().join("data"));
     data.create()?;
-    let store = Arc::new(SqliteStore::open(&data).await?);
+    let store = Arc::new(EmbeddedStore::open(&data).await?);
     let ports = Ports {
         store: store.clone(),
         side: store,

@@ -12,8 +12,8 @@ use futures_util::{
 };
 use hakken_adapters::{
     data_dir::DataDir,
+    embedded::{EmbeddedReader, EmbeddedStore},
     rows::SqliteRows,
-    sqlite::{SqliteReader, SqliteStore},
     system::SystemClock,
 };
 use hakken_benches::{
@@ -49,7 +49,7 @@ type Events = Vec<Arc<StoredEvent>>;
 
 /// The beginning of a history.
 struct Beginning {
-    whole: SqliteReader,
+    whole: EmbeddedReader,
     last: Position,
 }
 
@@ -157,7 +157,7 @@ async fn run() -> Result<()> {
     let mut first: Vec<f64> = Vec::new();
     for count in events {
         let feed = Arc::new(Beginning {
-            whole: SqliteStore::open_read_only(&data).await?,
+            whole: EmbeddedStore::open_read_only(&data).await?,
             last: Position(count as u64),
         });
         let (mut reads, mut costs) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));

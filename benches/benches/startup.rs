@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use hakken_adapters::data_dir::DataDir;
+use hakken_adapters::{data_dir::DataDir, system::EngineSecret};
 use hakken_benches::{
     history::history,
     http::Program,
@@ -37,8 +37,12 @@ fn main() -> Result<()> {
     let mut line = Vec::new();
     for events in sizes {
         let dir = tempfile::Builder::new().prefix("startup-").tempdir_in(bench_dir()?)?;
+        let data = DataDir::at(dir.path().join("data"));
+        data.create()?;
+        // Before the events: a server does not serve events whose secret is lost.
+        EngineSecret::open(&data)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        let made = runtime.block_on(history(&DataDir::at(dir.path().join("data")), events))?;
+        let made = runtime.block_on(history(&data, events))?;
         drop(runtime);
         let first = start(&program, dir.path())?;
         let starts: Vec<Start> =

@@ -9,7 +9,7 @@ mod visit;
 mod world;
 
 use anyhow::{Context as _, Result};
-use hakken_adapters::{data_dir::DataDir, sqlite::SqliteStore};
+use hakken_adapters::{data_dir::DataDir, embedded::EmbeddedStore};
 use hakken_commands::store::{Append, Appended, EventStore};
 use hakken_domain::time::Timestamp;
 
@@ -19,7 +19,7 @@ use self::visit::Town;
 /// which must be empty. Says how many there are.
 pub async fn history(dir: &DataDir, events: usize) -> Result<u64> {
     dir.create()?;
-    let store = SqliteStore::open(dir).await?;
+    let store = EmbeddedStore::open(dir).await?;
     let written = write_to(&store, events, 1).await;
     store.close().await?;
     written

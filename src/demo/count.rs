@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context, Result};
-use hakken_adapters::{data_dir::DataDir, sqlite::SqliteStore};
+use hakken_adapters::{data_dir::DataDir, embedded::EmbeddedStore};
 use hakken_domain::{
     Event,
     envelope::{Position, StoredEvent},
@@ -64,7 +64,7 @@ pub struct Recount {
 pub async fn recount(data: &DataDir, after: Position, organizer: &str) -> Result<Recount> {
     let organizer: OrganizerId =
         organizer.rsplit('_').next().unwrap_or_default().parse().context("an organizer's id")?;
-    let store = SqliteStore::open_read_only(data).await?;
+    let store = EmbeddedStore::open_read_only(data).await?;
     let mut counter = Counter::default();
     let mut after = after;
     loop {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
-use hakken_adapters::{data_dir::DataDir, sqlite::SqliteStore};
+use hakken_adapters::{data_dir::DataDir, embedded::EmbeddedStore};
 use hakken_domain::envelope::{Position, StoredEvent};
 use hakken_projections::feed::EventFeed;
 
@@ -16,7 +16,7 @@ const PAGE: usize = 5_000;
 /// Runs it.
 pub async fn run(options: cli::Events) -> Result<()> {
     let dir = DataDir::at(&options.data.data);
-    let store = SqliteStore::open_read_only(&dir).await?;
+    let store = EmbeddedStore::open_read_only(&dir).await?;
     let mut after = options.after;
     if let Some(tail) = options.tail {
         after = tail_start(&store, &options, tail).await.with_context(|| unreadable(&dir))?;

@@ -1,7 +1,7 @@
 //! `hakken replay`: one stream's history, and the state that the rules make of it.
 
 use anyhow::{Context, Result, bail};
-use hakken_adapters::{data_dir::DataDir, sqlite::SqliteStore};
+use hakken_adapters::{data_dir::DataDir, embedded::EmbeddedStore};
 use hakken_domain::{State, envelope::StoredEvent};
 use hakken_projections::feed::EventFeed;
 use serde_json::Value;
@@ -14,7 +14,7 @@ const PAGE: usize = 5_000;
 /// Runs it.
 pub async fn run(options: cli::Replay) -> Result<()> {
     let dir = DataDir::at(&options.data.data);
-    let store = SqliteStore::open_read_only(&dir).await?;
+    let store = EmbeddedStore::open_read_only(&dir).await?;
     let stream = options.stream;
     let mut state = State::initial(stream.kind);
     let mut version = 0;

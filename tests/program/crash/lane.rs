@@ -314,13 +314,16 @@ impl Lane {
         clients
     }
 
-    /// Servers live and die until somebody was told something by one of them.
+    /// Servers live and die until somebody was told of something that one of them did. To be told
+    /// once more what a life before did is not enough.
     async fn live_until_told(&mut self) {
-        let told =
-            |lane: &Self| lane.witness.acknowledged.len() + lock(&lane.crowd.acknowledged).len();
-        let before = told(self);
-        while told(self) == before {
+        self.witness.read_on().await.unwrap();
+        let before = self.witness.position();
+        while self.witness.newest_acknowledged() <= before {
             self.live(End::UnderLoad, false).await;
+            self.witness.read_on().await.unwrap();
+            let heard = std::mem::take(&mut *lock(&self.crowd.acknowledged));
+            self.witness.heard(heard).unwrap();
         }
     }
 

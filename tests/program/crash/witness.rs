@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
-use hakken_adapters::{data_dir::DataDir, sqlite::SqliteStore};
+use hakken_adapters::{data_dir::DataDir, embedded::EmbeddedStore};
 use hakken_domain::{
     Event,
     envelope::{Position, StoredEvent},
@@ -50,7 +50,7 @@ impl Witness {
 
     /// Reads on. What was read before must still be there.
     pub async fn read_on(&mut self) -> Result<(), String> {
-        let store = SqliteStore::open_read_only(&self.directory).await;
+        let store = EmbeddedStore::open_read_only(&self.directory).await;
         let store = store.map_err(|error| error.to_string())?;
         let mut after = Position(self.position().0.saturating_sub(1));
         let mut is_first = true;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use hakken_adapters::{
-    data_dir::DataDir, memory::MemoryStore, rows::SqliteRows, sqlite::SqliteStore,
+    data_dir::DataDir, embedded::EmbeddedStore, memory::MemoryStore, rows::SqliteRows,
 };
 use hakken_commands::store::EventStore;
 use hakken_domain::{envelope::StoredEvent, seatmap::SeatMap};
@@ -237,7 +237,7 @@ pub fn count(events: &[Arc<StoredEvent>], kind: &str) -> usize {
 
 async fn embedded(directory: &std::path::Path) -> (Vec<Ground>, Arc<dyn EventStore>) {
     let files = DataDir::at(directory.join("data"));
-    let store = Arc::new(SqliteStore::open(&files).await.unwrap());
+    let store = Arc::new(EmbeddedStore::open(&files).await.unwrap());
     let rows = Arc::new(SqliteRows::open(&files.read_models).await.unwrap());
     let ground = Ground {
         store: store.clone(),

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hakken_adapters::{data_dir::DataDir, sqlite::SqliteStore};
+use hakken_adapters::{data_dir::DataDir, embedded::EmbeddedStore};
 use hakken_commands::store::EventStore;
 use hakken_domain::envelope::Position;
 use hakken_projections::feed::EventFeed;
@@ -18,7 +18,7 @@ use hakken_tests::stores::{append, at, first_disorder, stream, written};
 async fn read(dir: DataDir, over: Arc<AtomicBool>, reads: Arc<AtomicU64>) {
     let mut most = 0;
     while !over.load(Ordering::SeqCst) {
-        let store = SqliteStore::open_read_only(&dir).await.unwrap();
+        let store = EmbeddedStore::open_read_only(&dir).await.unwrap();
         for _ in 0..20 {
             let mut events = Vec::new();
             loop {
@@ -42,7 +42,7 @@ async fn read(dir: DataDir, over: Arc<AtomicBool>, reads: Arc<AtomicU64>) {
 async fn whoever_reads_beside_a_writer_never_takes_an_append_for_damage() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::at(temp.path().join("data"));
-    let store = SqliteStore::open(&dir).await.unwrap();
+    let store = EmbeddedStore::open(&dir).await.unwrap();
     written(&store.append(vec![append(stream(0), 0, ["first"])], at(0)).await.unwrap()[0]);
     let (over, reads) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let readers: Vec<_> =

@@ -1,18 +1,18 @@
 //! What every event store must do. A store joins with one line at the end of the list below.
 
 mod appending;
+mod embedded;
 mod following;
 mod racing;
 mod reading;
 mod side;
-mod sqlite;
 
 use std::{any::Any, sync::Arc};
 
 use hakken_adapters::{
     data_dir::DataDir,
+    embedded::{EmbeddedStore, OpenOptions},
     memory::MemoryStore,
-    sqlite::{OpenOptions, SqliteStore},
 };
 use hakken_commands::store::{EventStore, SideStore};
 use hakken_projections::feed::EventFeed;
@@ -37,20 +37,20 @@ async fn memory_short_feed() -> Opened {
     Opened { store: Arc::new(MemoryStore::with_live_bytes(2_000)), _alive: Box::new(()) }
 }
 
-async fn sqlite() -> Opened {
-    sqlite_with(OpenOptions::default()).await
+async fn embedded() -> Opened {
+    embedded_with(OpenOptions::default()).await
 }
 
 /// Files that are full after a few batches, and an index of which nearly nothing is in memory.
-async fn sqlite_small_runs() -> Opened {
+async fn embedded_small_runs() -> Opened {
     let options =
         OpenOptions { index_flush_events: 7, segment_bytes: 4_096, ..OpenOptions::default() };
-    sqlite_with(options).await
+    embedded_with(options).await
 }
 
-async fn sqlite_with(options: OpenOptions) -> Opened {
+async fn embedded_with(options: OpenOptions) -> Opened {
     let temp = tempfile::tempdir().unwrap();
-    let store = SqliteStore::open_with(&DataDir::at(temp.path()), &options).await.unwrap();
+    let store = EmbeddedStore::open_with(&DataDir::at(temp.path()), &options).await.unwrap();
     Opened { store: Arc::new(store), _alive: Box::new(temp) }
 }
 
@@ -102,5 +102,5 @@ macro_rules! contract {
 
 contract!(in_memory: memory);
 contract!(in_memory_with_a_short_feed: memory_short_feed);
-contract!(in_sqlite: sqlite);
-contract!(in_sqlite_with_small_runs: sqlite_small_runs);
+contract!(in_embedded: embedded);
+contract!(in_embedded_with_small_runs: embedded_small_runs);

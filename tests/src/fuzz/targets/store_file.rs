@@ -9,7 +9,7 @@ use std::{
 
 use hakken_adapters::{
     data_dir::DataDir,
-    sqlite::{OpenError, OpenOptions, SqliteStore},
+    embedded::{EmbeddedStore, OpenError, OpenOptions},
 };
 use hakken_commands::store::{Append, EventStore, NewEvent, StoreError, StoreErrorKind};
 use hakken_domain::{
@@ -68,7 +68,7 @@ static WHOLE: LazyLock<Whole> = LazyLock::new(|| {
 });
 
 async fn fill(folder: &Path, events: &[Arc<StoredEvent>]) -> Vec<Arc<StoredEvent>> {
-    let store = SqliteStore::open_with(&DataDir::at(folder), &options()).await.expect("it opens");
+    let store = EmbeddedStore::open_with(&DataDir::at(folder), &options()).await.expect("it opens");
     for event in events {
         let new = NewEvent {
             id: event.id,
@@ -134,7 +134,7 @@ fn apply(bytes: &mut [u8], change: &[u8]) {
 }
 
 async fn opened(folder: &Path, all: &[Arc<StoredEvent>]) -> Verdict {
-    let store = match SqliteStore::open_with(&DataDir::at(folder), &options()).await {
+    let store = match EmbeddedStore::open_with(&DataDir::at(folder), &options()).await {
         Ok(store) => store,
         Err(error) => {
             assert!(!matches!(error, OpenError::InUse { .. }), "{error}");
@@ -164,7 +164,7 @@ fn corrupt(error: &StoreError) -> bool {
     false
 }
 
-async fn read_all(store: &SqliteStore) -> Result<Vec<Arc<StoredEvent>>, StoreError> {
+async fn read_all(store: &EmbeddedStore) -> Result<Vec<Arc<StoredEvent>>, StoreError> {
     let mut all: Vec<Arc<StoredEvent>> = Vec::new();
     loop {
         let after = all.last().map_or(Position(0), |event| event.position);

@@ -31,7 +31,7 @@ use hakken_domain::{
 };
 use hakken_projections::feed::Interest;
 pub use open::{OpenError, OpenOptions};
-pub use reader::SqliteReader;
+pub use reader::EmbeddedReader;
 use tokio::{sync::Mutex, task::JoinHandle};
 
 use self::{
@@ -53,8 +53,8 @@ type Events = Vec<Arc<StoredEvent>>;
 const STREAM_STEP: usize = 512;
 
 /// The embedded event store, open for writing. Dropping it is a clean end too, but only
-/// [`SqliteStore::close`] says when it is over.
-pub struct SqliteStore {
+/// [`EmbeddedStore::close`] says when it is over.
+pub struct EmbeddedStore {
     shared: Arc<Shared>,
     keeper: JoinHandle<()>,
 }
@@ -131,7 +131,7 @@ async fn read_versions(
     Ok(events)
 }
 
-impl SqliteStore {
+impl EmbeddedStore {
     /// Opens the store of a data directory; makes both if they do not exist. Only one process at
     /// a time can.
     pub async fn open(dir: &DataDir) -> Result<Self, OpenError> {
@@ -144,7 +144,7 @@ impl SqliteStore {
     }
 
     /// Opens the store of a data directory for reading, also while a server writes it.
-    pub async fn open_read_only(dir: &DataDir) -> Result<SqliteReader, OpenError> {
+    pub async fn open_read_only(dir: &DataDir) -> Result<EmbeddedReader, OpenError> {
         open::open_read_only(dir)
     }
 
@@ -165,14 +165,14 @@ impl SqliteStore {
     }
 }
 
-impl Drop for SqliteStore {
+impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         self.keeper.abort();
         self.shared.live.end();
     }
 }
 
-impl EventStore for SqliteStore {
+impl EventStore for EmbeddedStore {
     fn append(
         &self,
         batch: Vec<Append>,
@@ -222,7 +222,7 @@ impl EventStore for SqliteStore {
 }
 
 feed_from_store!(
-    SqliteStore,
+    EmbeddedStore,
     fn read_wanted(
         &self,
         after: Position,
@@ -234,7 +234,7 @@ feed_from_store!(
     }
 );
 
-impl SideStore for SqliteStore {
+impl SideStore for EmbeddedStore {
     fn load_snapshot(
         &self,
         stream: StreamId,

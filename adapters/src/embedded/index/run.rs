@@ -55,12 +55,12 @@ pub(crate) struct IndexDamage(pub(super) String);
 
 /// A run, as it is kept in memory.
 #[derive(Debug)]
-pub(in crate::sqlite) struct Run {
+pub(in crate::embedded) struct Run {
     pub(super) run: u32,
     pub(super) level: u32,
     /// The positions that it covers.
     pub(super) first: u64,
-    pub(in crate::sqlite) last: u64,
+    pub(in crate::embedded) last: u64,
     /// The checksum of the log's chunk that ends at `last`.
     pub(super) log_crc: u32,
     /// Streams in it.

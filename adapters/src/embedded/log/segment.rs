@@ -35,7 +35,7 @@ use super::{
 use crate::data_dir::sync_dir;
 
 const MAGIC: [u8; 8] = *b"Hakken\0\n";
-pub(in crate::sqlite) const FORMAT: u32 = 1;
+pub(in crate::embedded) const FORMAT: u32 = 1;
 pub(super) const HEADER_BYTES: usize = 64;
 const TABLE_MAGIC: [u8; 4] = *b"HkTb";
 const TABLE_END_BYTES: usize = 32;

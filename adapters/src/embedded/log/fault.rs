@@ -12,7 +12,7 @@ use crate::fault::{corrupt, unavailable};
 
 /// Stored bytes that are no events.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(in crate::sqlite) enum Damage {
+pub(in crate::embedded) enum Damage {
     #[error("its first 64 bytes do not match their checksum")]
     Header,
     #[error("it should have {size} bytes and has {found}")]
@@ -43,7 +43,7 @@ impl From<Damage> for StoreError {
 
 /// Why a file of the log cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::sqlite) enum LogFault {
+pub(in crate::embedded) enum LogFault {
     #[error("{}: {error}", file.display())]
     Io { file: PathBuf, error: io::Error },
     #[error("{}: {damage}", file.display())]

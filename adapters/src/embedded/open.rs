@@ -12,7 +12,7 @@ use hakken_domain::{envelope::Position, time::Timestamp};
 use tokio::sync::Mutex;
 
 use super::{
-    Reads, Shared, SqliteReader, SqliteStore,
+    EmbeddedReader, EmbeddedStore, Reads, Shared,
     db::{DerivedError, DerivedOpenError},
     index::Index,
     log::{self, Log, LogFault, LogOptions, Tail},
@@ -176,7 +176,7 @@ fn open_log(dir: &DataDir, options: &OpenOptions) -> Result<Log, OpenError> {
 }
 
 /// Opens a store for writing.
-pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<SqliteStore, OpenError> {
+pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<EmbeddedStore, OpenError> {
     let lock = lock(dir)?;
     // Taken for an empty store, it would be as good as lost.
     let older = dir.root.join("events.db");
@@ -194,7 +194,7 @@ pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<SqliteS
     let side = Side::open(&dir.side, &log.store_id(), head)
         .await
         .map_err(|error| derived_failed(dir, &dir.side, error))?;
-    Ok(SqliteStore {
+    Ok(EmbeddedStore {
         shared: Arc::new(Shared {
             reads: Reads { log, index },
             writer: Mutex::new(Writer::new(head, newest, lock)),
@@ -206,9 +206,9 @@ pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<SqliteS
 }
 
 /// Opens a store for reading, while a server may be writing it.
-pub(super) fn open_read_only(dir: &DataDir) -> Result<SqliteReader, OpenError> {
+pub(super) fn open_read_only(dir: &DataDir) -> Result<EmbeddedReader, OpenError> {
     match Log::open_read_only(&dir.events).map_err(log_failed)? {
-        Some(log) => Ok(SqliteReader { log, index: dir.index.clone() }),
+        Some(log) => Ok(EmbeddedReader { log, index: dir.index.clone() }),
         None => Err(OpenError::Missing { file: dir.events.clone() }),
     }
 }

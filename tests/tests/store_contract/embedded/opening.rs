@@ -5,7 +5,7 @@ use std::fs;
 use futures_util::StreamExt;
 use hakken_adapters::{
     data_dir::DataDir,
-    sqlite::{OpenError, SqliteStore},
+    embedded::{EmbeddedStore, OpenError},
 };
 use hakken_commands::store::{EventStore, SideStore, Snapshot};
 use hakken_domain::envelope::Position;
@@ -53,12 +53,12 @@ async fn time_goes_on_from_the_newest_event_after_a_restart() {
 async fn a_second_process_is_refused_until_the_first_closes() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::at(temp.path());
-    let store = SqliteStore::open(&dir).await.unwrap();
-    let error = SqliteStore::open(&dir).await.err().unwrap();
+    let store = EmbeddedStore::open(&dir).await.unwrap();
+    let error = EmbeddedStore::open(&dir).await.err().unwrap();
     assert!(matches!(error, OpenError::InUse { .. }));
     assert!(error.to_string().contains("stop that one first"), "{error}");
     store.close().await.unwrap();
-    SqliteStore::open(&dir).await.unwrap().close().await.unwrap();
+    EmbeddedStore::open(&dir).await.unwrap().close().await.unwrap();
 }
 
 #[tokio::test]
@@ -80,9 +80,9 @@ async fn a_file_that_is_no_store_is_refused_and_left_alone() {
     let file = dir.events.join("00000000000000000001.events");
     let text = "this is no file of events, but it is long enough to be looked at by anybody at all";
     fs::write(&file, text).unwrap();
-    let error = SqliteStore::open(&dir).await.err().unwrap();
+    let error = EmbeddedStore::open(&dir).await.err().unwrap();
     assert!(matches!(error, OpenError::NotAStore { .. }), "{error}");
-    let error = SqliteStore::open_read_only(&dir).await.err().unwrap();
+    let error = EmbeddedStore::open_read_only(&dir).await.err().unwrap();
     assert!(matches!(error, OpenError::NotAStore { .. }), "{error}");
     assert_eq!(fs::read_to_string(&file).unwrap(), text);
 }
@@ -92,7 +92,7 @@ async fn a_file_where_the_events_should_be_is_refused_and_left_alone() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::at(temp.path());
     fs::write(&dir.events, "bookmarks").unwrap();
-    let error = SqliteStore::open(&dir).await.err().unwrap();
+    let error = EmbeddedStore::open(&dir).await.err().unwrap();
     assert!(matches!(error, OpenError::Unusable { .. }), "{error}");
     assert_eq!(fs::read_to_string(&dir.events).unwrap(), "bookmarks");
 }
@@ -108,7 +108,7 @@ async fn a_newer_format_is_refused() {
     let crc = crc32fast::hash(&bytes[..60]).to_le_bytes();
     bytes[60..64].copy_from_slice(&crc);
     fs::write(file, bytes).unwrap();
-    let error = SqliteStore::open(&dir).await.err().unwrap();
+    let error = EmbeddedStore::open(&dir).await.err().unwrap();
     assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
 }
 
@@ -117,7 +117,7 @@ async fn events_in_an_older_form_are_not_taken_for_none() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::at(temp.path());
     fs::write(temp.path().join("events.db"), "events").unwrap();
-    let error = SqliteStore::open(&dir).await.err().unwrap();
+    let error = EmbeddedStore::open(&dir).await.err().unwrap();
     assert!(matches!(error, OpenError::Older { .. }), "{error}");
     assert!(error.to_string().contains("use that version"), "{error}");
     assert!(!dir.events.exists());
@@ -127,7 +127,7 @@ async fn events_in_an_older_form_are_not_taken_for_none() {
 async fn nothing_to_read_is_said_so_and_makes_nothing() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::at(temp.path().join("none"));
-    let error = SqliteStore::open_read_only(&dir).await.err().unwrap();
+    let error = EmbeddedStore::open_read_only(&dir).await.err().unwrap();
     assert!(matches!(error, OpenError::Missing { .. }), "{error}");
     assert!(!dir.root.exists());
 }
@@ -137,7 +137,7 @@ async fn a_reader_reads_while_the_server_writes() {
     let temp = tempfile::tempdir().unwrap();
     let store = open(temp.path()).await;
     let mut all = fill(&store, 0..40).await;
-    let reader = SqliteStore::open_read_only(&DataDir::at(temp.path())).await.unwrap();
+    let reader = EmbeddedStore::open_read_only(&DataDir::at(temp.path())).await.unwrap();
     let mut follower = reader.follow(Position(0));
     let mut followed = Vec::new();
     for n in 40..110 {

@@ -12,7 +12,7 @@ use std::{
 
 use hakken_adapters::{
     data_dir::DataDir,
-    sqlite::{OpenOptions, SqliteStore},
+    embedded::{EmbeddedStore, OpenOptions},
 };
 use hakken_commands::store::{EventStore, StoreError};
 use hakken_domain::envelope::{Position, StoredEvent};
@@ -25,12 +25,12 @@ fn small_runs() -> OpenOptions {
     OpenOptions { index_flush_events: 10, segment_bytes: 16_384, ..OpenOptions::default() }
 }
 
-async fn open(dir: &Path) -> SqliteStore {
-    SqliteStore::open_with(&DataDir::at(dir), &small_runs()).await.unwrap()
+async fn open(dir: &Path) -> EmbeddedStore {
+    EmbeddedStore::open_with(&DataDir::at(dir), &small_runs()).await.unwrap()
 }
 
 /// Appends batches of one to three events to streams from a number on.
-async fn fill(store: &SqliteStore, streams: std::ops::Range<u64>) -> Events {
+async fn fill(store: &EmbeddedStore, streams: std::ops::Range<u64>) -> Events {
     let mut all = Vec::new();
     for n in streams {
         let data = (0..n % 3 + 1).map(|e| format!("event {e} of {n} {}", "x".repeat(150)));
@@ -41,7 +41,7 @@ async fn fill(store: &SqliteStore, streams: std::ops::Range<u64>) -> Events {
 }
 
 /// Everything, or the error that reading ran into.
-async fn read_everything(store: &SqliteStore) -> Result<Events, StoreError> {
+async fn read_everything(store: &EmbeddedStore) -> Result<Events, StoreError> {
     let mut all: Events = Vec::new();
     loop {
         let after = all.last().map_or(Position(0), |event| event.position);

@@ -2,7 +2,7 @@
 
 use hakken_adapters::{
     data_dir::DataDir,
-    sqlite::{OpenOptions, SqliteStore},
+    embedded::{EmbeddedStore, OpenOptions},
 };
 use hakken_commands::store::{EventStore, StoreErrorKind};
 use hakken_domain::envelope::Position;
@@ -15,7 +15,7 @@ async fn a_full_disk_ends_writing_and_loses_nothing_that_was_acknowledged() {
     let temp = tempfile::tempdir().unwrap();
     let dir = DataDir::at(temp.path());
     let options = OpenOptions { max_events_bytes: Some(400_000), ..OpenOptions::default() };
-    let store = SqliteStore::open_with(&dir, &options).await.unwrap();
+    let store = EmbeddedStore::open_with(&dir, &options).await.unwrap();
     let mut acknowledged = Vec::new();
     let error = loop {
         let n = acknowledged.len() as u64;

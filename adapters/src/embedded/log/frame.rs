@@ -148,7 +148,7 @@ pub(super) fn encode(events: &[Arc<StoredEvent>], mut previous: u32) -> Encoded 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sqlite::log::record::tests::event;
+    use crate::embedded::log::record::tests::event;
 
     #[test]
     fn the_format_is_what_the_table_says() {

@@ -7,7 +7,7 @@ use std::{
 
 use hakken_adapters::{
     data_dir::DataDir,
-    sqlite::{OpenError, SqliteStore},
+    embedded::{EmbeddedStore, OpenError},
 };
 use hakken_commands::store::{EventStore, StoreErrorKind};
 use hakken_domain::envelope::Position;
@@ -20,14 +20,14 @@ async fn after(
     live: &Path,
     to: &Path,
     change: impl FnOnce(&mut Vec<u8>),
-) -> Result<SqliteStore, OpenError> {
+) -> Result<EmbeddedStore, OpenError> {
     fs::remove_dir_all(to).ok();
     copy(live, to, &["events"]);
     let newest = event_files(to).pop().unwrap();
     let mut bytes = fs::read(&newest).unwrap();
     change(&mut bytes);
     fs::write(&newest, bytes).unwrap();
-    SqliteStore::open_with(&DataDir::at(to), &super::small_runs()).await
+    EmbeddedStore::open_with(&DataDir::at(to), &super::small_runs()).await
 }
 
 fn used(bytes: &[u8]) -> usize {
@@ -113,7 +113,7 @@ async fn a_missing_file_of_events_is_noticed_and_said() {
         fs::remove_dir_all(&broken).ok();
         copy(&live, &broken, &["events"]);
         fs::remove_file(&event_files(&broken)[missing]).unwrap();
-        let error = SqliteStore::open(&DataDir::at(&broken)).await.err().unwrap();
+        let error = EmbeddedStore::open(&DataDir::at(&broken)).await.err().unwrap();
         assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
         assert!(error.to_string().contains("are missing: the next are those from"), "{error}");
     }
@@ -147,7 +147,7 @@ async fn notices(dir: &Path, path: &Path, offset: usize, all: &Events) -> bool {
     let mut bytes = fs::read(path).unwrap();
     bytes[offset] ^= 1 << (offset % 8);
     fs::write(path, bytes).unwrap();
-    let store = match SqliteStore::open_with(&DataDir::at(dir), &super::small_runs()).await {
+    let store = match EmbeddedStore::open_with(&DataDir::at(dir), &super::small_runs()).await {
         Ok(store) => store,
         Err(error) => {
             assert!(!matches!(error, OpenError::InUse { .. }), "{error}");

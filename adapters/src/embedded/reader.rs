@@ -25,12 +25,12 @@ const ATTEMPTS: usize = 5;
 type Events = Vec<Arc<StoredEvent>>;
 
 /// A store that is only read. The writing process need not run.
-pub struct SqliteReader {
+pub struct EmbeddedReader {
     pub(super) log: Log,
     pub(super) index: PathBuf,
 }
 
-impl SqliteReader {
+impl EmbeddedReader {
     /// Closes the files.
     pub async fn close(self) {
         self.log.close();
@@ -96,7 +96,7 @@ impl SqliteReader {
     }
 }
 
-impl EventFeed for SqliteReader {
+impl EventFeed for EmbeddedReader {
     fn read_all(&self, after: Position, limit: usize) -> BoxFuture<'_, Result<Events, FeedError>> {
         async move { self.log.read_all(after, limit).await.map_err(feed_error) }.boxed()
     }

@@ -23,7 +23,7 @@ const SECTOR_BYTES: u64 = 512;
 
 /// What was found behind the last whole batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sqlite) enum Tail {
+pub(in crate::embedded) enum Tail {
     /// Only room.
     Clean,
     /// An append that was cut off, up to this offset.

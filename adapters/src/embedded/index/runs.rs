@@ -18,7 +18,7 @@ use super::{
 use crate::fault::corrupt;
 
 /// The index; its application id reads "Haki".
-pub(in crate::sqlite) const SCHEMA: Schema = Schema {
+pub(in crate::embedded) const SCHEMA: Schema = Schema {
     application_id: 0x4861_6b69,
     format: 1,
     tables: "CREATE TABLE runs (
@@ -73,7 +73,7 @@ fn run_checksum(run: &Run, fences: &[u8], filter: &[u8]) -> u32 {
 }
 
 /// The runs, oldest first.
-pub(in crate::sqlite) async fn load(pool: &SqlitePool) -> Result<Vec<Arc<Run>>, StoreError> {
+pub(in crate::embedded) async fn load(pool: &SqlitePool) -> Result<Vec<Arc<Run>>, StoreError> {
     let rows = sqlx::query(
         "SELECT run, level, first, last, log_crc, streams, fences, filter, crc
          FROM runs ORDER BY first",
@@ -222,7 +222,7 @@ pub(super) async fn read_blocks(
 }
 
 /// The positions of a stream's versions after `after`, as far as the runs go; at most `limit`.
-pub(in crate::sqlite) async fn find(
+pub(in crate::embedded) async fn find(
     pool: &SqlitePool,
     runs: &[Arc<Run>],
     stream: StreamId,

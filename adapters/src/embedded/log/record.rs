@@ -145,7 +145,7 @@ fn field<const N: usize>(header: &[u8; HEADER_BYTES], at: usize) -> [u8; N] {
 pub(super) mod tests {
     use super::*;
 
-    pub(in crate::sqlite::log) fn event(position: u64, data: &'static [u8]) -> Arc<StoredEvent> {
+    pub(in crate::embedded::log) fn event(position: u64, data: &'static [u8]) -> Arc<StoredEvent> {
         Arc::new(StoredEvent {
             position: Position(position),
             stream: "ticket-01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
