@@ -33,6 +33,9 @@ use tracing::warn;
 const APPLICATION_ID: i64 = 0x484b_726d;
 /// Changes with every change of what this file says about builds.
 const FORMAT: i64 = 1;
+/// Pages that the writer keeps, in KiB: about what one commit of a rebuild changes. With fewer it
+/// writes and reads them again in the middle of it.
+const WRITER_CACHE: &str = "-32768";
 /// Connections for queries.
 const READERS: u32 = 4;
 /// Bytes of JSON in one statement: enough to be fast, small beside the memory of a process.
@@ -141,7 +144,8 @@ impl SqliteRows {
                     Box::pin(async move { Ok(is_sound) })
                 })
         };
-        let writer = pool(1).connect_with(options.clone()).await?;
+        let writing = options.clone().pragma("cache_size", WRITER_CACHE);
+        let writer = pool(1).connect_with(writing).await?;
         if let Err(error) = prepare(&writer).await {
             writer.close().await;
             return Err(error);

@@ -40,10 +40,11 @@ pub(super) fn create_table(table: &Table, build: BuildId) -> String {
     });
     let columns = columns.collect::<Vec<_>>().join(", ");
     let key = quoted(table.key_names());
-    // A single number is the row's own place in the file; other keys order the rows themselves,
-    // which spares a second tree.
-    let by_number = table.key == 1 && table.columns[0].kind == ColumnKind::Int;
-    let without = if by_number { "" } else { " WITHOUT ROWID" };
+    // Rows whose key has several parts are looked up, and change, part by part: the key orders
+    // the rows themselves, which spares a second tree. Ids by themselves come in no order: ordered
+    // by them, each row would be written to a page of its own, so their rows stand in the order in
+    // which they came. A single number is a row's place in the file in any case.
+    let without = if table.key > 1 { " WITHOUT ROWID" } else { "" };
     format!("CREATE TABLE {} ({columns}, PRIMARY KEY ({key})){without}", name(table, build))
 }
 
@@ -63,14 +64,19 @@ pub(super) fn create_indexes(table: &Table, build: BuildId) -> Vec<String> {
         .collect()
 }
 
-/// Puts so many rows, every cell of which is bound.
+/// Puts so many rows, every cell of which is bound. A row that is there stays in its place.
 pub(super) fn upsert_chunk(table: &Table, build: BuildId, rows: usize) -> String {
     let row = format!("({})", vec!["?"; table.columns.len()].join(", "));
+    let rest = table.columns[table.key..].iter();
+    let rest = rest.map(|column| format!("\"{0}\" = excluded.\"{0}\"", column.name));
+    let rest = rest.collect::<Vec<_>>().join(", ");
+    let change = if rest.is_empty() { "NOTHING".into() } else { format!("UPDATE SET {rest}") };
     format!(
-        "INSERT OR REPLACE INTO {} ({}) VALUES {}",
+        "INSERT INTO {} ({}) VALUES {} ON CONFLICT ({}) DO {change}",
         name(table, build),
         columns(table),
-        vec![row; rows].join(", ")
+        vec![row; rows].join(", "),
+        quoted(table.key_names())
     )
 }
 
