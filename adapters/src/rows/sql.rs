@@ -44,13 +44,12 @@ pub(super) fn create_table(table: &Table, build: BuildId) -> String {
     format!("CREATE TABLE {} ({columns}, PRIMARY KEY ({key})){without}", name(table, build))
 }
 
-/// Whether a key orders the rows themselves, which spares a second tree. Rows with indexes of their
-/// own stand in the order in which they came: their keys are random, rows that are changed
-/// together are new together, and so a transaction touches few pages.
+/// Whether a key orders the rows themselves, which spares a second tree. Ids come in no order:
+/// ordered by them, each row would be written to a page of its own, so rows with an id or with
+/// indexes stand in the order in which they came. What is changed together is then often new
+/// together, and a transaction touches few pages. A single number is a row's place in the file.
 fn is_ordered_by_key(table: &Table) -> bool {
-    // A single number is a row's place in the file.
-    let by_number = table.key == 1 && table.columns[0].kind == ColumnKind::Int;
-    table.indexes.is_empty() && !by_number
+    table.key > 1 && table.indexes.is_empty()
 }
 
 /// Its indexes.
@@ -69,7 +68,7 @@ pub(super) fn create_indexes(table: &Table, build: BuildId) -> Vec<String> {
         .collect()
 }
 
-/// Puts so many rows, every cell of which is bound.
+/// Puts so many rows, every cell of which is bound. A row that is there stays in its place.
 pub(super) fn upsert_chunk(table: &Table, build: BuildId, rows: usize) -> String {
     let row = format!("({})", vec!["?"; table.columns.len()].join(", "));
     let put = format!(

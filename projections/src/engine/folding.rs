@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hakken_domain::{
-    envelope::{Decoded, Position, StoredEvent},
+    envelope::{Position, StoredEvent},
     guard::Guard,
 };
 use tokio::task::JoinSet;
@@ -137,21 +137,13 @@ impl Folding {
     /// Folds events that come after those before. What they did waits for a commit.
     pub(super) async fn fold(&mut self, events: &[Arc<StoredEvent>]) -> Result<(), Fault> {
         let Some(last) = events.last() else { return Ok(()) };
-        let mut mine = Vec::with_capacity(events.len());
-        for chunk in events.chunks(BREATH) {
-            for event in chunk {
-                if self.projection.wants(event) {
-                    mine.push((event, decode(event).map_err(Fault::Event)?));
-                }
-            }
-            tokio::task::yield_now().await;
-        }
+        let wanted = events.iter().filter(|event| self.projection.wants(event));
+        let mine: Vec<&Arc<StoredEvent>> = wanted.collect();
         self.load_needed(&mine).await?;
         for chunk in mine.chunks(BREATH) {
-            for (event, decoded) in chunk {
-                self.fold
-                    .apply(event, decoded)
-                    .map_err(|error| Fault::Event(poison(event, error.to_string())))?;
+            for event in chunk {
+                let applied = self.fold.apply(event);
+                applied.map_err(|error| Fault::Event(poison(event, error.to_string())))?;
             }
             tokio::task::yield_now().await;
         }
@@ -164,12 +156,10 @@ impl Folding {
     }
 
     /// Brings what the fold will look at, until nothing is missing.
-    async fn load_needed(&mut self, events: &[(&Arc<StoredEvent>, &Decoded)]) -> Result<(), Fault> {
+    async fn load_needed(&mut self, events: &[&Arc<StoredEvent>]) -> Result<(), Fault> {
         loop {
             for chunk in events.chunks(BREATH) {
-                for (event, decoded) in chunk {
-                    self.fold.needs(event, decoded);
-                }
+                chunk.iter().for_each(|event| self.fold.needs(event));
                 tokio::task::yield_now().await;
             }
             let mut origins = Vec::new();
@@ -250,10 +240,6 @@ fn poison(event: &StoredEvent, reason: String) -> Poison {
     Poison { position: event.position, kind: event.kind.to_string(), reason }
 }
 
-fn decode(event: &StoredEvent) -> Result<&Decoded, Poison> {
-    event.decoded().map_err(|error| poison(event, error.to_string()))
-}
-
 /// One line for people.
 pub(crate) fn poison_reason(poison: &Poison) -> String {
     format!("{}: {}", poison.kind, poison.reason)
@@ -268,12 +254,11 @@ pub(crate) fn fold_all(
 ) -> Result<(), Poison> {
     for event in events {
         if projection.wants(event) {
-            let decoded = decode(event)?;
-            fold.needs(event, decoded);
+            fold.needs(event);
             while !projection::missing(fold).is_empty() {
-                fold.needs(event, decoded);
+                fold.needs(event);
             }
-            fold.apply(event, decoded).map_err(|error| poison(event, error.to_string()))?;
+            fold.apply(event).map_err(|error| poison(event, error.to_string()))?;
         }
     }
     Ok(())
