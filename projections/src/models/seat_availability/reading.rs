@@ -194,3 +194,36 @@ pub(super) fn seats_of(fact: &inventory::Event) -> &[SeatId] {
         E::PlacesReturned(fact) => &fact.places.seats,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hakken_domain::codec::kind_of;
+
+    use super::*;
+    use crate::testing::{Bench, Store};
+
+    #[tokio::test]
+    async fn what_is_read_of_an_opening_is_what_it_says() {
+        let bench = Bench::start(Store::in_memory()).await;
+        bench.feed.organizer_registered("one");
+        bench.feed.sales_opened("s", 3);
+        let events = bench.feed.events();
+        let event = events.iter().find(|event| is_opening(event)).expect("an opening");
+        let decoded = event.decoded().expect("it decodes");
+        let Event::Inventory(inventory::Event::SalesOpened(whole)) = &decoded.event else {
+            panic!("{:?}", decoded.event)
+        };
+        assert_eq!(kind_of(&decoded.event), OPENED, "the shape that is read is the newest one");
+        let mut names = Vec::new();
+        let read = Opened::read(event, |legs, seats| {
+            assert_eq!(legs, whole.legs);
+            names = seats.iter().map(|name| (*name).to_owned()).collect();
+        });
+        let read = read.expect("it can be read");
+        let expected: Vec<_> = whole.seat_map.seats().map(|seat| seat.id.to_string()).collect();
+        assert_eq!(names, expected);
+        assert_eq!((read.legs, &read.rules), (whole.legs, &whole.rules));
+        assert_eq!(read.organizer, decoded.meta.organizer);
+        assert_eq!(read.doc, Value::Text(str::from_utf8(&event.data).expect("JSON").into()));
+    }
+}
