@@ -1,10 +1,14 @@
 //! One build being folded: batches of events in, rows and checkpoint out, in one transaction.
 
-use std::sync::Arc;
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hakken_domain::{
-    envelope::{Decoded, Position, StoredEvent},
+    envelope::{Decoded, Position, StoredEvent, StreamId},
     guard::Guard,
 };
 use tokio::task::JoinSet;
@@ -30,6 +34,8 @@ pub struct Poison {
     pub position: Position,
     /// Its kind, as stored.
     pub kind: String,
+    /// Its stream.
+    pub stream: StreamId,
     /// What is wrong with it, in words.
     pub reason: String,
 }
@@ -149,9 +155,7 @@ impl Folding {
         self.load_needed(&mine).await?;
         for chunk in mine.chunks(BREATH) {
             for (event, decoded) in chunk {
-                self.fold
-                    .apply(event, decoded)
-                    .map_err(|error| Fault::Event(poison(event, error.to_string())))?;
+                apply(self.fold.as_mut(), event, decoded).map_err(Fault::Event)?;
             }
             tokio::task::yield_now().await;
         }
@@ -168,7 +172,7 @@ impl Folding {
         loop {
             for chunk in events.chunks(BREATH) {
                 for (event, decoded) in chunk {
-                    self.fold.needs(event, decoded);
+                    needs(self.fold.as_mut(), event, decoded).map_err(Fault::Event)?;
                 }
                 tokio::task::yield_now().await;
             }
@@ -247,7 +251,31 @@ impl Folding {
 }
 
 fn poison(event: &StoredEvent, reason: String) -> Poison {
-    Poison { position: event.position, kind: event.kind.to_string(), reason }
+    let StoredEvent { position, stream, .. } = *event;
+    Poison { position, kind: event.kind.to_string(), stream, reason }
+}
+
+/// A fold panicked. Its projection stops there: the same event would bring the same panic, and
+/// where it stops is what whoever mends it must know.
+fn panicked(event: &StoredEvent, panic: &(dyn Any + Send)) -> Poison {
+    let said = panic.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let reason = format!("a bug: the projection panicked: {}", said.unwrap_or("without a word"));
+    poison(event, reason)
+}
+
+/// After an error the fold must be thrown away.
+fn apply(fold: &mut dyn Fold, event: &StoredEvent, decoded: &Decoded) -> Result<(), Poison> {
+    match catch_unwind(AssertUnwindSafe(|| fold.apply(event, decoded))) {
+        Ok(applied) => applied.map_err(|error| poison(event, error.to_string())),
+        Err(panic) => Err(panicked(event, &*panic)),
+    }
+}
+
+/// After an error the fold must be thrown away.
+fn needs(fold: &mut dyn Fold, event: &StoredEvent, decoded: &Decoded) -> Result<(), Poison> {
+    catch_unwind(AssertUnwindSafe(|| fold.needs(event, decoded)))
+        .map_err(|panic| panicked(event, &*panic))
 }
 
 fn decode(event: &StoredEvent) -> Result<&Decoded, Poison> {
@@ -269,11 +297,11 @@ pub(crate) fn fold_all(
     for event in events {
         if projection.wants(event) {
             let decoded = decode(event)?;
-            fold.needs(event, decoded);
+            needs(fold, event, decoded)?;
             while !projection::missing(fold).is_empty() {
-                fold.needs(event, decoded);
+                needs(fold, event, decoded)?;
             }
-            fold.apply(event, decoded).map_err(|error| poison(event, error.to_string()))?;
+            apply(fold, event, decoded)?;
         }
     }
     Ok(())
