@@ -207,7 +207,7 @@ mod tests {
         let bench = Bench::start(Store::in_memory()).await;
         bench.feed.organizer_registered("one");
         bench.feed.sales_opened("s", 3);
-        let events = bench.feed.events();
+        let events = bench.feed.events(Position(0), 100);
         let event = events.iter().find(|event| is_opening(event)).expect("an opening");
         let decoded = event.decoded().expect("it decodes");
         let Event::Inventory(inventory::Event::SalesOpened(whole)) = &decoded.event else {
