@@ -267,8 +267,7 @@ fn apply(fold: &mut dyn Fold, event: &StoredEvent) -> Result<(), Poison> {
 
 /// After an error the fold must be thrown away.
 fn needs(fold: &mut dyn Fold, event: &StoredEvent) -> Result<(), Poison> {
-    catch_unwind(AssertUnwindSafe(|| fold.needs(event)))
-        .map_err(|panic| panicked(event, &*panic))
+    catch_unwind(AssertUnwindSafe(|| fold.needs(event))).map_err(|panic| panicked(event, &*panic))
 }
 
 /// One line for people.

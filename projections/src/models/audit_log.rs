@@ -233,10 +233,13 @@ impl Fold for AuditFold {
     fn apply(&mut self, event: &StoredEvent) -> Result<(), Inconsistent> {
         let decoded = event.decoded()?;
         let Self { postings, orders, tickets } = self;
+        let mut pushed = Ok(());
         lists(event, decoded, (orders, tickets), |list, tag| {
-            postings.push(list, event.position, tag);
+            if pushed.is_ok() {
+                pushed = postings.push(list, event.position, tag);
+            }
         });
-        Ok(())
+        pushed
     }
 }
 

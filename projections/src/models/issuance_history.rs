@@ -226,8 +226,13 @@ impl Fold for IssuanceFold {
         let Origin { order, show } =
             *self.tickets.get(event.stream).ok_or_else(|| unknown(event.stream))?;
         let about = (order, self.tickets.show(show));
-        lists(about, decoded, |list, tag| self.postings.push(list, event.position, tag));
-        Ok(())
+        let mut pushed = Ok(());
+        lists(about, decoded, |list, tag| {
+            if pushed.is_ok() {
+                pushed = self.postings.push(list, event.position, tag);
+            }
+        });
+        pushed
     }
 }
 
