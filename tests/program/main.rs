@@ -5,6 +5,7 @@ mod clients;
 mod crash;
 mod damage;
 mod demo;
+mod documents;
 mod help;
 mod program;
 mod serve;
