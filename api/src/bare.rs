@@ -10,7 +10,7 @@ use crate::{
     auth::{self, Anybody},
     metrics::Metrics,
     ports::ApiContext,
-    schema::{self, Schema, context::IdempotencyHeader},
+    schema::{self, Schema, batch::Batches, context::IdempotencyHeader},
 };
 
 /// The schema, and who may ask it.
@@ -36,7 +36,10 @@ impl Bare {
             Some(Ok(key)) => auth::check(&self.api, &key).await.ok(),
             Some(Err(_)) | None => None,
         };
-        let request = request.data(Anybody(caller)).data(IdempotencyHeader::default());
+        let request = request
+            .data(Anybody(caller))
+            .data(IdempotencyHeader::default())
+            .data(Batches::default());
         serde_json::to_vec(&self.schema.execute(request).await)
     }
 }

@@ -91,7 +91,9 @@ impl Content {
         }
         if self.bytes.len() > LARGE && self.compressed.get().is_none() {
             let content = self.clone();
-            let done = tokio::task::spawn_blocking(move || drop(content.compress()));
+            let done = tokio::task::spawn_blocking(move || {
+                content.compress();
+            });
             // Who stops the runtime needs no answer any more.
             done.await.ok()?;
         }

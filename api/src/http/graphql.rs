@@ -33,7 +33,7 @@ use super::{
 use crate::{
     auth::{self, Anybody, AuthError, Caller},
     faults::Fault,
-    schema::context::IdempotencyHeader,
+    schema::{batch::Batches, context::IdempotencyHeader},
 };
 
 /// A request as the specification has it.
@@ -263,7 +263,9 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
     if document.polls {
         request = request.data(note.clone());
     }
-    let mut response = schema.execute(request.data(Anybody(caller)).data(idempotency)).await;
+    let mut response = schema
+        .execute(request.data(Anybody(caller)).data(idempotency).data(Batches::default()))
+        .await;
     let executed = coded(&mut response);
     if executed {
         if let Some(text) = text {

@@ -33,7 +33,7 @@ use crate::{
     auth::{self, Anybody, AuthError, Caller, PresentedKey},
     faults::Fault,
     ports::ApiContext,
-    schema::context::IdempotencyHeader,
+    schema::{batch::Batches, context::IdempotencyHeader},
 };
 
 const PROTOCOL: &str = "graphql-transport-ws";
@@ -293,7 +293,8 @@ impl Connection {
         let request = parameters
             .request(document.parsed)
             .data(Anybody(self.caller.clone()))
-            .data(IdempotencyHeader::default());
+            .data(IdempotencyHeader::default())
+            .data(Batches::default());
         let schema = self.app.schema.clone();
         let answers: Pin<Box<dyn Stream<Item = Response> + Send>> = if kind == "subscription" {
             // The span is entered where the stream is made; each event is a small thing.

@@ -13,6 +13,7 @@ use crate::{
     faults::Fault,
     metrics::Metrics,
     ports::ApiContext,
+    schema::batch::{Batches, Links},
 };
 
 /// The value of a nullable field. One that fails is null and has its error beside the data; its
@@ -57,6 +58,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) metrics: &'a Metrics,
     pub(crate) anybody: &'a Anybody,
     pub(crate) idempotency: &'a IdempotencyHeader,
+    batches: Option<&'a Batches>,
 }
 
 impl<'a> Asked<'a> {
@@ -67,12 +69,18 @@ impl<'a> Asked<'a> {
             metrics: ctx.data_unchecked::<Arc<Metrics>>(),
             anybody: ctx.data_unchecked::<Anybody>(),
             idempotency: ctx.data_unchecked::<IdempotencyHeader>(),
+            batches: ctx.data_opt::<Batches>(),
         }
     }
 
     /// The caller, if they have the right.
     pub(crate) fn with(&self, right: Right) -> Result<&'a Caller, Fault> {
         self.anybody.with(right)
+    }
+
+    /// Where the fields of this request ask together for what they link to.
+    pub(crate) fn links(&self, caller: &Caller) -> Links<'a> {
+        Links { api: self.api, organizer: caller.organizer, batches: self.batches }
     }
 }
 
