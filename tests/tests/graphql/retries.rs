@@ -1,6 +1,7 @@
 //! Sending a request again is always safe.
 
 use axum::{body::Body, http::Request};
+use hakken_tests::world::hall;
 use serde_json::{Value, json};
 
 use super::stage::{Actor, Stage, code};
@@ -96,6 +97,93 @@ async fn every_mutation_of_the_catalogue_gives_the_same_answer_again() {
     assert_eq!(rotated.await["organizer"]["codeKeys"], keys);
     let input = json!({ "idempotencyKey": name("disable"), "codeKey": 1 });
     twice(manage, "disableCodeKey", &input, "organizer { codeKeys { state } }").await;
+}
+
+#[tokio::test]
+async fn every_mutation_that_sets_a_sale_up_gives_the_same_answer_again() {
+    let stage = Stage::start().await;
+    let operator = stage.operator();
+    let input = json!({ "idempotencyKey": "1", "name": "new" });
+    twice(&operator, "registerOrganizer", &input, "organizer { id name }").await;
+    let tenant = stage.tenant("hibiki").await;
+    let manage = &tenant.organizer;
+    let map = json!({ "json": serde_json::to_string(&hall(2, 10, 5)).unwrap() });
+    let input = json!({ "idempotencyKey": "2", "name": "Hall", "seatMap": map });
+    let venue = twice(manage, "registerVenue", &input, "venue { id name }").await;
+    let venue = &venue["venue"]["id"];
+    let other = json!({ "json": serde_json::to_string(&hall(3, 10, 5)).unwrap() });
+    let input = json!({ "idempotencyKey": "3", "venue": venue, "seatMap": other });
+    twice(manage, "replaceSeatMap", &input, "venue { id }").await;
+    let input = json!({
+        "idempotencyKey": "4", "name": "concert", "venue": venue,
+        "startsAt": "2026-11-22T10:00:00Z", "endsAt": "2026-11-22T13:00:00Z",
+        "issuance": { "mode": "ON_REQUEST" }
+    });
+    let show = twice(manage, "scheduleShow", &input, "show { id name }").await;
+    let show = &show["show"]["id"];
+    let input = json!({
+        "idempotencyKey": "5", "show": show, "ticketType": "adult", "name": "大人",
+        "priceMinor": 5000
+    });
+    twice(manage, "offerTicketType", &input, "show { ticketTypes { name } }").await;
+    let rules = json!({
+        "salesFrom": "2026-11-01T00:00:00Z", "salesUntil": "2026-11-22T10:00:00Z"
+    });
+    let input = json!({ "idempotencyKey": "6", "show": show, "rules": rules });
+    twice(manage, "openSales", &input, "show { sales { open } }").await;
+    let show = show.as_str().unwrap();
+    let order = tenant.sell(show, "b", &["A1"]).await;
+    let input = json!({ "idempotencyKey": "7", "ticket": order["tickets"][0]["id"] });
+    twice(&tenant.box_office, "issueTicket", &input, "ticket { id code status }").await;
+    let input = json!({ "idempotencyKey": "8", "label": "till", "role": "BOX_OFFICE" });
+    let key = manage.mutate("createApiKey", input, "apiKey { id }").await;
+    let input = json!({ "idempotencyKey": "9", "apiKey": key["apiKey"]["id"] });
+    twice(manage, "revokeApiKey", &input, "apiKey { id revoked }").await;
+}
+
+#[tokio::test]
+async fn every_mutation_about_money_that_goes_back_gives_the_same_answer_again() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let show = tenant.on_sale("concert").await.show;
+    let sell = &tenant.box_office;
+    let order = tenant.sell(&show, "b", &["A1"]).await["id"].clone();
+    stage.gateway.fail_next(u32::MAX);
+    let input = json!({
+        "idempotencyKey": "1", "order": order, "amountMinor": 1000, "currency": "JPY"
+    });
+    let asked = sell.mutate("refundOrder", input, "order { refunds { id } }").await;
+    let refund = &asked["order"]["refunds"][0]["id"];
+    let fields = "order { id refunds { id status } }";
+    let input =
+        json!({ "idempotencyKey": "2", "order": order, "refund": refund, "reason": "no account" });
+    twice(sell, "failRefund", &input, fields).await;
+    let input = json!({ "idempotencyKey": "3", "order": order, "refund": refund });
+    twice(sell, "retryRefund", &input, fields).await;
+    let input =
+        json!({ "idempotencyKey": "4", "order": order, "refund": refund, "reference": "bank-7" });
+    twice(sell, "settleRefund", &input, fields).await;
+    let input =
+        json!({ "idempotencyKey": "5", "order": order, "payment": "pay-b", "reason": "stolen" });
+    twice(sell, "reversePayment", &input, "order { id }").await;
+}
+
+#[test]
+fn every_mutation_with_a_key_is_sent_again_by_some_test_here() {
+    let schema = hakken_api::sdl();
+    let here: Vec<&str> = include_str!("retries.rs").split_whitespace().collect();
+    let here = here.join(" ");
+    let inputs = schema.split("\ninput ").skip(1);
+    let keyed = inputs.filter(|input| {
+        input.split("\n}").next().is_some_and(|fields| fields.contains("idempotencyKey:"))
+    });
+    let mut found = 0;
+    for name in keyed.filter_map(|input| input.split_once("Input {")).map(|(name, _)| name) {
+        found += 1;
+        let mutation = format!("\"{}{}\", &input", name[..1].to_lowercase(), &name[1..]);
+        assert!(here.contains(&mutation), "{name} is sent once only");
+    }
+    assert!(found > 25, "{found} mutations have a key");
 }
 
 #[tokio::test]
