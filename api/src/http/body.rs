@@ -29,7 +29,9 @@ pub(super) async fn read(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Response> {
-    check_kind(headers)?;
+    if let Some(refused) = wrong_kind(headers) {
+        return Err(refused);
+    }
     let length = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
     let most = length.map_or(MAX_BODY, |length| length.min(MAX_BODY));
     let room = if most > LARGE_BODY {
@@ -54,7 +56,7 @@ pub(super) async fn read(
 
 /// A page of another site can send any other media type with its visitor's rights and without
 /// asking; JSON it cannot.
-fn check_kind(headers: &HeaderMap) -> Result<(), Response> {
+fn wrong_kind(headers: &HeaderMap) -> Option<Response> {
     let refuse = |message: &str, name, value| {
         let mut response = problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "BAD_REQUEST", message);
         response.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -62,14 +64,14 @@ fn check_kind(headers: &HeaderMap) -> Result<(), Response> {
     };
     if !is_json(headers) {
         let message = "Send the request as JSON, with the header Content-Type: application/json.";
-        return Err(refuse(message, header::ACCEPT, "application/json"));
+        return Some(refuse(message, header::ACCEPT, "application/json"));
     }
     let coded = headers.get_all(header::CONTENT_ENCODING).into_iter();
     if coded.into_iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         let message = "Send the request as it is, without any Content-Encoding.";
-        return Err(refuse(message, header::ACCEPT_ENCODING, "identity"));
+        return Some(refuse(message, header::ACCEPT_ENCODING, "identity"));
     }
-    Ok(())
+    None
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -236,7 +236,7 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
         Ok(found) => found,
         Err(error) => return refused(media, media.status_of(&error), &error),
     };
-    if let Err(response) = check_method(&method, &document, media) {
+    if let Some(response) = wrong_method(&method, &document, media) {
         return response;
     }
     let caller = match caller(&app, &headers).await {
@@ -301,22 +301,22 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
     response
 }
 
-/// Whether an operation of this kind may come this way.
-fn check_method(method: &Method, document: &Document, media: Media) -> Result<(), HttpResponse> {
+/// The answer to an operation of a kind that may not come this way.
+fn wrong_method(method: &Method, document: &Document, media: Media) -> Option<HttpResponse> {
     let bad = |message: &str| RequestError { code: "BAD_REQUEST", message: message.to_owned() };
     if *method == Method::GET && document.kind != OperationType::Query {
         let error = bad("Only queries may be sent with GET: send this one with POST.");
         let mut response = refused(media, StatusCode::METHOD_NOT_ALLOWED, &error);
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-        return Err(response);
+        return Some(response);
     }
     if document.kind == OperationType::Subscription {
         let error =
             bad("Subscriptions are served over WebSocket, at the same path, with the subprotocol \
              graphql-transport-ws.");
-        return Err(refused(media, StatusCode::BAD_REQUEST, &error));
+        return Some(refused(media, StatusCode::BAD_REQUEST, &error));
     }
-    Ok(())
+    None
 }
 
 /// Reads and measures the document, unless it was carried out before.
