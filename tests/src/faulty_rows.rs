@@ -1,6 +1,9 @@
 //! A row store whose commits fail as they are told: before or after they are written.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use futures_util::future::BoxFuture;
 use hakken_projections::rows::{
@@ -25,12 +28,25 @@ type Plan = Box<dyn FnMut() -> RowFault + Send>;
 pub struct FaultyRows {
     inner: Arc<dyn RowStore>,
     plan: Mutex<Plan>,
+    reads: Arc<AtomicU64>,
 }
 
 impl FaultyRows {
     /// `plan` is asked before each commit.
     pub fn new(inner: Arc<dyn RowStore>, plan: impl FnMut() -> RowFault + Send + 'static) -> Self {
-        Self { inner, plan: Mutex::new(Box::new(plan)) }
+        Self { inner, plan: Mutex::new(Box::new(plan)), reads: Arc::default() }
+    }
+
+    /// Counts here how often rows are read.
+    #[must_use]
+    pub fn counting(mut self, reads: &Arc<AtomicU64>) -> Self {
+        self.reads = reads.clone();
+        self
+    }
+
+    fn read(&self) -> &dyn RowStore {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        &*self.inner
     }
 }
 
@@ -80,11 +96,11 @@ impl RowStore for FaultyRows {
         table: &'static Table,
         keys: Vec<Key>,
     ) -> BoxFuture<'_, Result<Vec<Row>, RowError>> {
-        self.inner.load(build, table, keys)
+        self.read().load(build, table, keys)
     }
 
     fn query(&self, build: BuildId, query: Query) -> BoxFuture<'_, Result<Vec<Row>, RowError>> {
-        self.inner.query(build, query)
+        self.read().query(build, query)
     }
 
     fn count(
@@ -93,7 +109,7 @@ impl RowStore for FaultyRows {
         table: &'static Table,
         filters: Vec<Filter>,
     ) -> BoxFuture<'_, Result<u64, RowError>> {
-        self.inner.count(build, table, filters)
+        self.read().count(build, table, filters)
     }
 
     fn serve(&self, build: BuildId) -> BoxFuture<'_, Result<(), RowError>> {

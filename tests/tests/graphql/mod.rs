@@ -2,6 +2,9 @@
 
 mod access;
 mod http;
+mod http_documents;
+mod http_polls;
+mod lists;
 mod queries;
 mod refusals;
 mod retries;

@@ -18,7 +18,7 @@ use hakken_adapters::{
     payments::SimulatedGateway,
     system::{ManualClock, SeededIds},
 };
-use hakken_api::{ApiContext, SeatMapPicture, SeatMark, create_operator_key};
+use hakken_api::{ApiContext, DocumentRules, SeatMapPicture, SeatMark, create_operator_key};
 use hakken_commands::{
     WriteOptions, WriteSide,
     engine::Ports,
@@ -94,6 +94,11 @@ impl Stage {
     }
 
     pub async fn on(ground: Ground) -> Self {
+        Self::with(ground, DocumentRules::default()).await
+    }
+
+    /// The same, with documents that an operator trusts.
+    pub async fn with(ground: Ground, documents: DocumentRules) -> Self {
         let Ground { store, side, feed, rows, clock, gateway, seed, operator } = ground;
         let ids = Arc::new(SeededIds::new(seed));
         let ports = Ports { store, side, clock: clock.clone(), ids };
@@ -102,10 +107,11 @@ impl Stage {
         let write = WriteSide::start(ports, gateway.clone(), secret.clone(), options);
         let write = Arc::new(write);
         let models = ReadModels::start(feed.clone(), rows, clock.clone()).await.unwrap();
-        let router = hakken_api::router(ApiContext {
+        let context = ApiContext {
             pictures: Some(Arc::new(FreeSeats)),
             ..api_context(write.clone(), models.clone(), feed)
-        });
+        };
+        let router = hakken_api::router_with(context, documents);
         let operator = match operator {
             Some(operator) => operator,
             None => create_operator_key(write.desk(), &secret, &FixedSecret(42)).await.unwrap(),
