@@ -170,12 +170,12 @@ fn passes(error: &anyhow::Error) -> bool {
     matches!(code, Some("THROTTLED" | "CONTENDED" | "SERVICE_UNAVAILABLE" | "NOT_YET_VISIBLE"))
 }
 
-const VERIFY: &str = "mutation($input: ProjectionInput!) { verifyProjection(input: $input) {
+const VERIFY: &str = "mutation($input: VerifyProjectionInput!) { verifyProjection(input: $input) {
     report { projection equal position folded seconds firstDifference }
     userErrors { code message field } } }";
 
 /// Starts rebuilds.
-pub const REBUILD: &str = "mutation($input: ProjectionsInput!) {
+pub const REBUILD: &str = "mutation($input: RebuildProjectionsInput!) {
     rebuildProjections(input: $input) { userErrors { code message field } } }";
 
 /// How the read models are.

@@ -20,4 +20,4 @@ pub use ports::{
     ApiContext, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,
     SecretSource,
 };
-pub use schema::sdl;
+pub use schema::{sdl, subgraph_sdl};

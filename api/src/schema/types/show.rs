@@ -17,7 +17,7 @@ use crate::{
     schema::{
         context::{Answer, Asked, answer},
         load,
-        scalars::DateTime,
+        scalars::{CurrencyCode, DateTime},
     },
 };
 
@@ -98,9 +98,9 @@ impl Show {
         self.scheduled.legs()
     }
 
-    /// Of every price: a currency of ISO 4217.
-    async fn currency(&self) -> String {
-        self.scheduled.currency.to_string()
+    /// Of every price: `JPY`.
+    async fn currency(&self) -> CurrencyCode {
+        self.scheduled.currency.into()
     }
 
     /// When one may come in.

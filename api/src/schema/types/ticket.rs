@@ -36,6 +36,8 @@ pub struct Ticket {
     code_key: Option<u8>,
     entries: u32,
     inside: bool,
+    /// As its read model has them, where it was read from there.
+    times: Option<TicketTimes>,
 }
 
 /// Where a ticket stands.
@@ -96,6 +98,7 @@ impl Ticket {
             code_key: state.code_key(),
             entries: state.entries(),
             inside: state.is_inside(),
+            times: None,
         })
     }
 
@@ -106,6 +109,7 @@ impl Ticket {
 
 impl From<TicketView> for Ticket {
     fn from(view: TicketView) -> Self {
+        let times = TicketTimes::from(&view);
         Self {
             id: view.ticket,
             facts: TicketCreated {
@@ -126,6 +130,7 @@ impl From<TicketView> for Ticket {
             code_key: None,
             entries: view.entries,
             inside: view.inside,
+            times: Some(times),
         }
     }
 }
@@ -148,9 +153,19 @@ impl Ticket {
         self.suspended
     }
 
+    /// The id of the show.
+    async fn show_id(&self) -> ID {
+        self.facts.show.global()
+    }
+
     /// To what.
     async fn show(&self, ctx: &Context<'_>) -> Answer<Show> {
         linked_show(ctx, self.facts.show).await
+    }
+
+    /// The id of its order.
+    async fn order_id(&self) -> ID {
+        self.facts.order.global()
     }
 
     /// Of which order. A gate does not see it.
@@ -242,14 +257,12 @@ impl Ticket {
     async fn times(&self, ctx: &Context<'_>) -> Answer<TicketTimes> {
         let asked = Asked::of(ctx);
         answer(async move {
+            if let Some(times) = &self.times {
+                return Ok(Some(times.clone()));
+            }
             let caller = asked.with(Right::SeeTickets)?;
             let view = asked.api.models.ticket(caller.organizer, self.id).await?;
-            Ok(view.map(|view| TicketTimes {
-                created_at: view.created_at,
-                issued_at: view.issued_at,
-                first_entered_at: view.first_entered_at,
-                voided_at: view.voided_at,
-            }))
+            Ok(view.as_ref().map(TicketTimes::from))
         })
         .await
     }
@@ -263,6 +276,17 @@ pub struct TicketTimes {
     issued_at: Option<Timestamp>,
     first_entered_at: Option<Timestamp>,
     voided_at: Option<Timestamp>,
+}
+
+impl From<&TicketView> for TicketTimes {
+    fn from(view: &TicketView) -> Self {
+        Self {
+            created_at: view.created_at,
+            issued_at: view.issued_at,
+            first_entered_at: view.first_entered_at,
+            voided_at: view.voided_at,
+        }
+    }
 }
 
 /// When a ticket was made, issued and used, as its read model has it: null in the answer to a
