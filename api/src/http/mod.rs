@@ -2,6 +2,7 @@
 //! an id and a span, and is counted.
 
 mod document;
+mod export;
 mod graphql;
 mod health;
 mod known;
@@ -64,6 +65,8 @@ pub(crate) struct Parts {
     large_bodies: Arc<Semaphore>,
     /// Room for operations over WebSockets.
     operations: Arc<Semaphore>,
+    /// Places for exports.
+    exports: export::Places,
     ids: RequestIds,
 }
 
@@ -87,7 +90,7 @@ impl RequestIds {
     }
 }
 
-/// The whole API as a router: `/graphql`, `/graphiql/…`, `/livez`, `/readyz`, `/metrics`. Serve it
+/// The whole API as a router: `/graphql`, `/graphiql/…`, `/export/…`, `/livez`, `/readyz`, `/metrics`. Serve it
 /// with `axum::serve`; it takes care of its own limits and errors.
 pub fn router(api: ApiContext) -> Router {
     let metrics = Arc::new(Metrics::default());
@@ -103,6 +106,7 @@ pub fn router(api: ApiContext) -> Router {
         metrics,
         large_bodies: Arc::new(Semaphore::new(graphql::LARGE_BODIES)),
         operations: Arc::new(Semaphore::new(websocket::ALL_OPERATIONS)),
+        exports: export::Places::default(),
     }));
     let endpoint = get(graphql::get).post(graphql::post).fallback(graphql::not_allowed);
     Router::new()
@@ -111,6 +115,7 @@ pub fn router(api: ApiContext) -> Router {
         .route("/graphiql", get(pages::graphiql))
         .route("/graphiql/{*path}", get(pages::asset))
         .route("/shows/{show}/map.svg", get(pages::map))
+        .route("/export/{list}", get(export::export))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
@@ -129,6 +134,7 @@ fn route_of(path: &str) -> &'static str {
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",
         _ if path.starts_with("/graphiql") => "/graphiql",
+        _ if path.starts_with("/export/") => "/export/{list}",
         _ if path.starts_with("/shows/") => "/shows/{show}/map.svg",
         _ => "other",
     }

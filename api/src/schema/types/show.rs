@@ -68,6 +68,11 @@ impl Show {
         self.scheduled.name.as_str()
     }
 
+    /// The id of the venue.
+    async fn venue_id(&self) -> ID {
+        self.scheduled.venue.global()
+    }
+
     /// Where it takes place.
     async fn venue(&self, ctx: &Context<'_>) -> Answer<Venue> {
         let (asked, id) = (Asked::of(ctx), self.scheduled.venue);
