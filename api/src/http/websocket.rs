@@ -265,7 +265,7 @@ impl Connection {
         }
     }
 
-    async fn subscribe(&mut self, id: String, parameters: Parameters) -> Result<(), Close> {
+    async fn subscribe(&mut self, id: String, mut parameters: Parameters) -> Result<(), Close> {
         if self.running.contains_key(&id) {
             return Err(Close(4409, format!("Subscriber for {id} already exists")));
         }
@@ -277,8 +277,10 @@ impl Connection {
             let fault = Fault::Busy;
             return self.refuse(&id, fault.code(), &fault.message()).await;
         };
-        let document = match parameters.document() {
-            Ok(document) => document,
+        let stored = self.app.stored.resolve(&mut parameters);
+        let found = stored.and_then(|keep| Ok((keep, parameters.document()?)));
+        let (_, document) = match found {
+            Ok(found) => found,
             Err(RequestError { code, message }) => return self.refuse(&id, code, &message).await,
         };
         if self.caller.is_none() && !document.introspects {

@@ -1,6 +1,9 @@
 //! What every field has at hand: the parts of the API, and who asks.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_graphql::Context;
 use hakken_projections::QueryError;
@@ -24,9 +27,28 @@ pub(crate) async fn answer<T>(found: impl Future<Output = Result<Option<T>, Faul
     }
 }
 
-/// The `Idempotency-Key` header of the request.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct IdempotencyHeader(pub(crate) Option<String>);
+/// The `Idempotency-Key` header of the request. It stands for one mutation alone.
+#[derive(Debug, Default)]
+pub(crate) struct IdempotencyHeader {
+    key: Option<String>,
+    is_taken: AtomicBool,
+}
+
+impl IdempotencyHeader {
+    pub(crate) fn new(key: Option<String>) -> Self {
+        Self { key, is_taken: AtomicBool::new(false) }
+    }
+
+    /// The key, if there is one.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// True for the first mutation of the request, which the key stands for.
+    pub(crate) fn take(&self) -> bool {
+        !self.is_taken.swap(true, Ordering::Relaxed)
+    }
+}
 
 /// What a field was asked by whom.
 #[derive(Clone, Copy)]

@@ -2,6 +2,8 @@
 
 mod access;
 mod http;
+mod http_documents;
+mod http_polls;
 mod queries;
 mod refusals;
 mod retries;

@@ -27,8 +27,15 @@ const KINDS: [&str; 18] = [
     "proptest-regressions",
     "gitattributes",
 ];
-const NAMES: [&str; 6] =
-    [".gitignore", ".gitattributes", "LICENSE-MIT", "LICENSE-APACHE", ".ci/run", "tests/run"];
+const NAMES: [&str; 7] = [
+    ".gitignore",
+    ".gitattributes",
+    "LICENSE-MIT",
+    "LICENSE-APACHE",
+    ".ci/run",
+    "tests/run",
+    "tests/clients/.npmrc",
+];
 /// Programs that people run by hand.
 const SCRIPTS: [&str; 4] = [".ci/run", "tests/run", "api/assets/graphiql/update", "fuzz/minimise"];
 
