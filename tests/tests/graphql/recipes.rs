@@ -3,7 +3,7 @@
 //! if it has any, and by the data of its answer; a block of HTTP by the lines of its body; a
 //! subscription by what it tells first. With HAKKEN_BLESS=1 the answers are written anew.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -152,7 +152,9 @@ impl Cook {
         }
         let mut found = String::new();
         while found.lines().count() < wanted {
-            let Message::Text(text) = socket.next().await.unwrap().unwrap() else { continue };
+            let next = tokio::time::timeout(Duration::from_secs(10), socket.next()).await;
+            let next = next.expect("a message in time").expect("an open socket").unwrap();
+            let Message::Text(text) = next else { continue };
             let message: Value = serde_json::from_str(&text).unwrap();
             if message["type"] == "next" {
                 found += &format!("{}\n", message["payload"]["data"]);

@@ -26,10 +26,11 @@ fn pay(order: &str, payment: &str, minor: u64) -> Value {
 pub(super) async fn meet(met: &mut Met) {
     let stage = Stage::start().await;
     let tenant = stage.tenant("money").await;
-    let on_sale = tenant.on_sale_in("concert", &hall(2, 10, 5), false).await;
+    let on_sale = tenant.on_sale_in("concert", &hall(2, 10, 500), false).await;
     orders(met, &tenant, &on_sale).await;
     payments(met, &tenant, &on_sale).await;
     cancellations(met, &tenant, &on_sale).await;
+    in_between(met, &tenant, &on_sale).await;
     refunds(met, &stage, &tenant, &on_sale).await;
 }
 
@@ -114,25 +115,53 @@ async fn cancellations(met: &mut Met, tenant: &Tenant, on_sale: &OnSale) {
     let hold = tenant.hold(show, "open", &["A5", "A6"]).await;
     let order = placed(seller, show, "open", &hold).await;
     met.refused("NOT_PAID", seller, "cancelOrder", cancel(&order, json!([1]))).await;
-    // Who pays and cancels at once cancels while the places are being sold.
-    let (paid, refused) = tokio::join!(
-        done(seller, "payOrder", pay(&order, "p-open", 10_000), "settled"),
-        met.refused("CHECKOUT_UNDER_WAY", seller, "cancelOrder", cancel(&order, json!(null))),
-    );
-    let () = refused;
-    assert_eq!(paid["settled"], "DONE");
+    done(seller, "payOrder", pay(&order, "p-open", 10_000), "settled").await;
     met.refused("ITEM_UNKNOWN", seller, "cancelOrder", cancel(&order, json!([9]))).await;
     met.refused("ITEM_REPEATED", seller, "cancelOrder", cancel(&order, json!([1, 1]))).await;
     let release = json!({ "show": show, "hold": hold });
     met.refused("HOLD_CONFIRMED", seller, "releaseHold", release).await;
-    let (_, refused) = tokio::join!(
-        done(seller, "cancelOrder", cancel(&order, json!([1])), "settled"),
-        met.refused("CANCELLATION_UNDER_WAY", seller, "cancelOrder", cancel(&order, json!([2]))),
-    );
-    let () = refused;
+    done(seller, "cancelOrder", cancel(&order, json!([1])), "settled").await;
     met.refused("ITEM_CANCELLED", seller, "cancelOrder", cancel(&order, json!([1]))).await;
     done(seller, "cancelOrder", cancel(&order, json!([2])), "settled").await;
     met.refused("ORDER_OVER", seller, "cancelOrder", cancel(&order, json!(null))).await;
+}
+
+/// What is refused only while the engine is at it: the request comes a little later each time,
+/// until it comes in between.
+async fn in_between(met: &mut Met, tenant: &Tenant, on_sale: &OnSale) {
+    let (seller, show) = (&tenant.box_office, &on_sale.show);
+    for code in ["CHECKOUT_UNDER_WAY", "CANCELLATION_UNDER_WAY"] {
+        let mut later = 0;
+        while later < 100 && !met.codes.contains(code) {
+            let buyer = format!("{code}-{later}");
+            let pools = json!([{ "pool": "floor", "count": 2 }]);
+            let input = json!({ "show": show, "buyer": buyer, "pools": pools });
+            let held = done(seller, "holdSeats", input, "hold { id }").await;
+            let order = placed(seller, show, &buyer, held["hold"]["id"].as_str().unwrap()).await;
+            let cancel = |items: Value| {
+                let key = seller.fresh();
+                json!({ "idempotencyKey": key, "order": order, "items": items, "reason": "ill" })
+            };
+            let mut first = ("payOrder", pay(&order, &buyer, 10_000), json!(null));
+            first.1["idempotencyKey"] = seller.fresh().into();
+            if code == "CANCELLATION_UNDER_WAY" {
+                seller.mutate(first.0, first.1, "").await;
+                first = ("cancelOrder", cancel(json!([1])), json!([2]));
+            }
+            let (mutation, input, items) = first;
+            let second = async {
+                for _ in 0..later {
+                    tokio::task::yield_now().await;
+                }
+                seller.refusal("cancelOrder", cancel(items)).await.0
+            };
+            let (_, found) = tokio::join!(seller.mutate(mutation, input, ""), second);
+            if found == code {
+                met.codes.insert(found);
+            }
+            later += 1;
+        }
+    }
 }
 
 async fn refunds(met: &mut Met, stage: &Stage, tenant: &Tenant, on_sale: &OnSale) {
@@ -176,7 +205,7 @@ async fn settled(seller: &Actor, order: &Value, status: &str) -> Value {
     let query = "query($id: ID!) { order(id: $id) { refunds { id status } } }";
     for _ in 0..500 {
         let found = seller.ask(query, json!({ "id": order })).await;
-        let refunds = found["order"]["refunds"].as_array().expect("refunds").clone();
+        let refunds = found["order"]["refunds"].as_array().cloned().unwrap_or_default();
         if let Some(refund) = refunds.iter().find(|refund| refund["status"] == status) {
             return refund["id"].clone();
         }

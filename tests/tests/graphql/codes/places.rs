@@ -72,11 +72,12 @@ pub(super) async fn meet(met: &mut Met) {
     met.refused("HOLD_UNKNOWN", seller, "extendHold", one(&format!("hold_{NOBODY}"))).await;
     let mut long = one(&held);
     long["ttlSeconds"] = json!(2_000_000);
+    done(seller, "extendHold", long.clone(), "").await;
     met.refused("EXTENSION_LIMIT", seller, "extendHold", long).await;
     let given = tenant.hold(show, "given", &["B5"]).await;
     done(seller, "releaseHold", one(&given), "").await;
     met.refused("HOLD_RELEASED", seller, "extendHold", one(&given)).await;
-    stage.clock.advance_seconds(601);
+    stage.clock.advance_seconds(1_201);
     met.refused("HOLD_EXPIRED", seller, "extendHold", one(&held)).await;
     let reused = json!({ "idempotencyKey": "k", "show": show, "buyer": "k", "seats": ["A1"] });
     done(seller, "holdSeats", reused.clone(), "").await;
