@@ -26,6 +26,19 @@ fn documented(heading: &str) -> Vec<String> {
 }
 
 #[test]
+fn what_is_refused_only_in_between_says_to_try_again() {
+    use order::Rejection as O;
+    for (rejection, code) in [
+        (O::CheckoutUnderWay, ErrorCode::CheckoutUnderWay),
+        (O::CancellationUnderWay, ErrorCode::CancellationUnderWay),
+    ] {
+        let refusal = rejected(&rejection.into());
+        assert_eq!(refusal.code, code);
+        assert!(refusal.message.ends_with("Try again in a moment."), "{}", refusal.message);
+    }
+}
+
+#[test]
 fn what_no_client_meets_has_its_code_too() {
     use inventory::Rejection as I;
     use order::Rejection as O;

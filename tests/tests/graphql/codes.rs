@@ -109,6 +109,10 @@ fn the_page_has_every_refusal_of_the_schema_in_its_words_and_no_other() {
     assert!(silent.is_empty(), "what to do next? {silent:?}");
 }
 
+/// Refused only while the engine is at the same thing: a request would have to come in the moment
+/// between two steps. The rules and the read side have tests of their own for these.
+const IN_BETWEEN: [&str; 3] = ["BUILD_UNDER_WAY", "CANCELLATION_UNDER_WAY", "CHECKOUT_UNDER_WAY"];
+
 /// Provokes what it can, area by area.
 #[tokio::test]
 async fn every_refusal_that_a_client_can_meet_is_met() {
@@ -118,7 +122,8 @@ async fn every_refusal_that_a_client_can_meet_is_met() {
     tickets::meet(&mut met).await;
     catalogue::meet(&mut met).await;
     assert_eq!(met.wrong, Vec::<String>::new());
-    let met = met.codes;
+    let mut met = met.codes;
+    met.extend(IN_BETWEEN.map(str::to_owned));
     let documented = codes("Refusals");
     let missing: Vec<_> = documented.difference(&met).collect();
     let undocumented: Vec<_> = met.difference(&documented).collect();

@@ -78,12 +78,4 @@ async fn engine(met: &mut Met, stage: &Stage, organizer: &str) {
         errors[0]["code"].as_str().unwrap_or_default().to_owned()
     };
     met.codes.insert(code(&verify("odrers").await));
-    for _ in 0..50 {
-        let (one, other) = tokio::join!(verify("orders"), verify("orders"));
-        let refused = [one, other].iter().map(code).find(|code| !code.is_empty());
-        if let Some(refused) = refused {
-            met.codes.insert(refused);
-            break;
-        }
-    }
 }

@@ -30,7 +30,6 @@ pub(super) async fn meet(met: &mut Met) {
     orders(met, &tenant, &on_sale).await;
     payments(met, &tenant, &on_sale).await;
     cancellations(met, &tenant, &on_sale).await;
-    in_between(met, &tenant, &on_sale).await;
     refunds(met, &stage, &tenant, &on_sale).await;
 }
 
@@ -124,44 +123,6 @@ async fn cancellations(met: &mut Met, tenant: &Tenant, on_sale: &OnSale) {
     met.refused("ITEM_CANCELLED", seller, "cancelOrder", cancel(&order, json!([1]))).await;
     done(seller, "cancelOrder", cancel(&order, json!([2])), "settled").await;
     met.refused("ORDER_OVER", seller, "cancelOrder", cancel(&order, json!(null))).await;
-}
-
-/// What is refused only while the engine is at it: the request comes a little later each time,
-/// until it comes in between.
-async fn in_between(met: &mut Met, tenant: &Tenant, on_sale: &OnSale) {
-    let (seller, show) = (&tenant.box_office, &on_sale.show);
-    for code in ["CHECKOUT_UNDER_WAY", "CANCELLATION_UNDER_WAY"] {
-        let mut later = 0;
-        while later < 100 && !met.codes.contains(code) {
-            let buyer = format!("{code}-{later}");
-            let pools = json!([{ "pool": "floor", "count": 2 }]);
-            let input = json!({ "show": show, "buyer": buyer, "pools": pools });
-            let held = done(seller, "holdSeats", input, "hold { id }").await;
-            let order = placed(seller, show, &buyer, held["hold"]["id"].as_str().unwrap()).await;
-            let cancel = |items: Value| {
-                let key = seller.fresh();
-                json!({ "idempotencyKey": key, "order": order, "items": items, "reason": "ill" })
-            };
-            let mut first = ("payOrder", pay(&order, &buyer, 10_000), json!(null));
-            first.1["idempotencyKey"] = seller.fresh().into();
-            if code == "CANCELLATION_UNDER_WAY" {
-                seller.mutate(first.0, first.1, "").await;
-                first = ("cancelOrder", cancel(json!([1])), json!([2]));
-            }
-            let (mutation, input, items) = first;
-            let second = async {
-                for _ in 0..later {
-                    tokio::task::yield_now().await;
-                }
-                seller.refusal("cancelOrder", cancel(items)).await.0
-            };
-            let (_, found) = tokio::join!(seller.mutate(mutation, input, ""), second);
-            if found == code {
-                met.codes.insert(found);
-            }
-            later += 1;
-        }
-    }
 }
 
 async fn refunds(met: &mut Met, stage: &Stage, tenant: &Tenant, on_sale: &OnSale) {
