@@ -49,6 +49,9 @@ pub enum Command {
     /// Print recorded events, oldest first; `--follow` waits for more. Works beside a running
     /// server.
     Events(Events),
+    /// Export a whole list of a running server as JSON lines: orders, tickets, scans, the audit
+    /// log. What is cut off goes on where it was.
+    Export(Export),
     /// Print a stream's history and the state that it leads to, as it is or as it stood. Works
     /// beside a running server.
     Replay(Replay),
@@ -334,6 +337,39 @@ pub struct Events {
     /// Where the data is.
     #[command(flatten)]
     pub data: Data,
+}
+
+/// `hakken export`
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The list, as the API names it: organizers, apiKeys, venues, shows, holds, orders, refunds,
+    /// tickets, scans, issuanceHistory or auditLog.
+    #[arg(value_name = "LIST", value_parser = parse_list)]
+    pub list: String,
+    /// The server, such as http://127.0.0.1:8090.
+    #[arg(long, value_name = "URL")]
+    pub url: String,
+    /// A key that may see the list.
+    #[arg(long, value_name = "KEY", env = "HAKKEN_KEY", hide_env_values = true)]
+    pub key: String,
+    /// Write to this file; one that holds a part of the export is gone on with.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// The list's own filter as JSON, such as '{"status": "CONFIRMED"}'.
+    #[arg(long, value_name = "JSON")]
+    pub filter: Option<String>,
+    /// For operators: only what is this organizer's, such as organizer_01J….
+    #[arg(long, value_name = "ID")]
+    pub organizer: Option<String>,
+    /// Of scans, issuanceHistory and auditLog: only up to this position.
+    #[arg(long, value_name = "POSITION", value_parser = parse_position)]
+    pub up_to: Option<Position>,
+}
+
+/// A name, which becomes a part of an address.
+fn parse_list(text: &str) -> Result<String, String> {
+    let is_name = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphabetic());
+    is_name.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is no name of a list"))
 }
 
 /// `hakken replay`

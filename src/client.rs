@@ -88,6 +88,21 @@ impl Client {
         Ok(answer["data"].take())
     }
 
+    /// Begins to get something beside GraphQL that may be long.
+    pub async fn begin(
+        &self,
+        path: &str,
+        parameters: &[(&str, String)],
+    ) -> Result<reqwest::Response> {
+        let url = format!("{}{path}", self.endpoint.trim_end_matches("/graphql"));
+        let mut url = reqwest::Url::parse(&url).with_context(|| format!("{url} is no address"))?;
+        if !parameters.is_empty() {
+            url.query_pairs_mut().extend_pairs(parameters);
+        }
+        let answer = self.http.get(url.clone()).bearer_auth(&self.key).send().await;
+        answer.with_context(|| format!("{url} does not answer"))
+    }
+
     /// Gets something beside GraphQL, such as a picture.
     pub async fn get(&self, path: &str) -> Result<String> {
         let url = format!("{}{path}", self.endpoint.trim_end_matches("/graphql"));
@@ -170,12 +185,12 @@ fn passes(error: &anyhow::Error) -> bool {
     matches!(code, Some("THROTTLED" | "CONTENDED" | "SERVICE_UNAVAILABLE" | "NOT_YET_VISIBLE"))
 }
 
-const VERIFY: &str = "mutation($input: ProjectionInput!) { verifyProjection(input: $input) {
+const VERIFY: &str = "mutation($input: VerifyProjectionInput!) { verifyProjection(input: $input) {
     report { projection equal position folded seconds firstDifference }
     userErrors { code message field } } }";
 
 /// Starts rebuilds.
-pub const REBUILD: &str = "mutation($input: ProjectionsInput!) {
+pub const REBUILD: &str = "mutation($input: RebuildProjectionsInput!) {
     rebuildProjections(input: $input) { userErrors { code message field } } }";
 
 /// How the read models are.

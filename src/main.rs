@@ -55,6 +55,7 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Schema => tools::print_text(&hakken_api::sdl()),
         Command::Keys(command) => tools::keys::run(command).await?,
         Command::Events(options) => tools::events::run(options).await?,
+        Command::Export(options) => tools::export::run(options).await?,
         Command::Replay(options) => tools::replay::run(options).await?,
         Command::Rebuild(options) => {
             tools::projections::run(options, BuildKind::Rebuild).await?;

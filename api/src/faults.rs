@@ -1,16 +1,6 @@
 //! What stands in top-level `errors`: who may not, and what is down. Refusals by the rules are
 //! data and stand in `userErrors`; their table is `refusals.rs`.
-//!
-//! | code | what happened | what the client does next |
-//! |---|---|---|
-//! | `UNAUTHENTICATED` | no key, or one that opens nothing | send `Authorization: Bearer hk_…` |
-//! | `FORBIDDEN` | the key's role may not | use a key of a role that is named |
-//! | `BAD_USER_INPUT` | an argument of a query is wrong | correct the named argument |
-//! | `THROTTLED` | too many commands, requests, operations, large bodies or connections at once | wait `retryAfterSeconds` (as `Retry-After` says, too), same idempotency key |
-//! | `CONTENDED` | others wrote the same thing in between | again at once, same idempotency key |
-//! | `SERVICE_UNAVAILABLE` | the store cannot be used | wait, again with the same idempotency key |
-//! | `NOT_YET_VISIBLE` | the read model is behind `atLeast` | ask again, or without `atLeast` |
-//! | `INTERNAL_SERVER_ERROR` | a bug | report it with the request id |
+//! What each means for a client stands in `docs/errors.md`.
 
 use async_graphql::{Error, ErrorExtensions};
 use hakken_commands::engine::CommandError;
@@ -150,5 +140,21 @@ pub(crate) fn infrastructure(error: &CommandError) -> Option<Fault> {
         CommandError::Contended { attempts } => Some(Fault::Contended { attempts: *attempts }),
         CommandError::Unavailable => Some(Fault::Unavailable),
         CommandError::Rejected(_) | CommandError::KeyReused | CommandError::NotYours => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::Value;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_engine_has_its_code_and_keeps_its_reason_to_the_log() {
+        let error = Error::from(Fault::Internal("the table is on fire".to_owned()));
+        let extensions = error.extensions.expect("extensions");
+        assert_eq!(extensions.get("code"), Some(&Value::from("INTERNAL_SERVER_ERROR")));
+        assert!(!error.message.contains("fire"), "{}", error.message);
+        assert!(error.message.contains("request id"), "{}", error.message);
     }
 }

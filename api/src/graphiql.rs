@@ -88,6 +88,17 @@ mod tests {
     }
 
     #[test]
+    fn the_docs_are_open_and_a_header_waits_for_the_key() {
+        let text = |name| std::str::from_utf8(asset(name).unwrap().1).unwrap();
+        let (own, graphiql) = (text("hakken.js"), text("graphiql.js"));
+        let plugin = own.split("visiblePlugin: \"").nth(1).and_then(|rest| rest.split('"').next());
+        let plugin = plugin.expect("a plugin that is open");
+        assert!(graphiql.contains(&format!("title:\"{plugin}\"")), "{plugin}");
+        assert!(own.contains("defaultHeaders: JSON.stringify({ Authorization: placeholder }"));
+        assert!(own.contains("defaultEditorToolsVisibility: \"headers\""));
+    }
+
+    #[test]
     fn a_query_cannot_leave_its_place_in_the_page() {
         let page = page("/graphql", "/graphql", "# </script><script>alert(1)</script> 公演");
         assert!(!page.contains("<script>alert"));

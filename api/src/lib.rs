@@ -25,5 +25,5 @@ pub use ports::{
     ApiContext, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,
     SecretSource,
 };
-pub use schema::sdl;
+pub use schema::{sdl, subgraph_sdl};
 pub use trusted::{BadDocuments, DocumentRules, TrustedDocuments};

@@ -1,6 +1,7 @@
 //! What one does with a data directory beside serving it.
 
 pub mod events;
+pub mod export;
 pub mod import;
 pub mod keys;
 pub mod projections;

@@ -34,6 +34,7 @@
       defaultHeaders: JSON.stringify({ Authorization: placeholder }, null, 2),
       defaultEditorToolsVisibility: "headers",
       plugins: [GraphiQLPluginExplorer.explorerPlugin()],
+      visiblePlugin: "Documentation Explorer",
       shouldPersistHeaders: false,
     }),
   );

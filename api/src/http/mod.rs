@@ -4,6 +4,7 @@
 mod body;
 mod delivery;
 pub(crate) mod document;
+mod export;
 mod graphql;
 mod health;
 mod idempotency;
@@ -76,6 +77,8 @@ pub(crate) struct Parts {
     large_bodies: Arc<Semaphore>,
     /// Room for operations over WebSockets.
     operations: Arc<Semaphore>,
+    /// Places for exports.
+    exports: export::Places,
     ids: RequestIds,
 }
 
@@ -99,8 +102,9 @@ impl RequestIds {
     }
 }
 
-/// The whole API as a router: `/graphql`, `/graphiql/…`, `/livez`, `/readyz`, `/metrics`. Serve it
-/// with `axum::serve`; it takes care of its own limits and errors. Every document is carried out.
+/// The whole API as a router: `/graphql`, `/graphiql/…`, `/export/…`, `/livez`, `/readyz`,
+/// `/metrics`. Serve it with `axum::serve`; it takes care of its own limits and errors. Every
+/// document is carried out.
 pub fn router(api: ApiContext) -> Router {
     router_with(api, DocumentRules::default())
 }
@@ -122,6 +126,7 @@ pub fn router_with(api: ApiContext, rules: DocumentRules) -> Router {
         metrics,
         large_bodies: Arc::new(Semaphore::new(body::LARGE_BODIES)),
         operations: Arc::new(Semaphore::new(websocket::ALL_OPERATIONS)),
+        exports: export::Places::default(),
     }));
     let endpoint = get(graphql::get).post(graphql::post).fallback(graphql::not_allowed);
     Router::new()
@@ -130,6 +135,7 @@ pub fn router_with(api: ApiContext, rules: DocumentRules) -> Router {
         .route("/graphiql", get(pages::graphiql))
         .route("/graphiql/{*path}", get(pages::asset))
         .route("/shows/{show}/map.svg", get(pages::map))
+        .route("/export/{list}", get(export::export))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
@@ -148,6 +154,7 @@ fn route_of(path: &str) -> &'static str {
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",
         _ if path.starts_with("/graphiql") => "/graphiql",
+        _ if path.starts_with("/export/") => "/export/{list}",
         _ if path.starts_with("/shows/") => "/shows/{show}/map.svg",
         _ => "other",
     }

@@ -33,7 +33,8 @@ impl Subscription {
     async fn availability_changed(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The global id of the show, which must be on sale.")] show: ID,
+        #[graphql(desc = "The global id of the show, which must be on sale: `show_01J…`.")]
+        show: ID,
         #[graphql(desc = "On these legs; on all legs of the show if absent.")] legs: Option<
             LegsInput,
         >,
@@ -70,9 +71,11 @@ impl Subscription {
                           from now on if absent."
         )]
         after: Option<PositionScalar>,
-        #[graphql(desc = "Only of these kinds; at most 50.")] kinds: Option<Vec<String>>,
+        #[graphql(desc = "Only of these kinds, such as `ticket-issued`; at most 50.")]
+        kinds: Option<Vec<String>>,
         #[graphql(desc = "Only of this stream: `order-01J…`.")] stream: Option<String>,
-        #[graphql(desc = "For operators: only what is this organizer's.")] organizer: Option<ID>,
+        #[graphql(desc = "For operators: only what is this organizer's, `organizer_01J…`.")]
+        organizer: Option<ID>,
     ) -> async_graphql::Result<impl Stream<Item = Event> + use<>> {
         let asked = Asked::of(ctx);
         let caller = asked.with(Right::Audit)?;

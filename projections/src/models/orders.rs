@@ -421,6 +421,18 @@ impl ReadModels {
         })
     }
 
+    /// A refund; none if there is none, or it belongs to another tenant.
+    pub async fn refund(
+        &self,
+        tenant: Option<OrganizerId>,
+        refund: RefundId,
+    ) -> Result<Option<RefundView>, QueryError> {
+        let lease = self.engine().lease(ORDERS.name);
+        let rows = lease.load(&REFUNDS, vec![vec![Value::text(refund)]]).await?;
+        let view = rows.first().map(RefundView::from_row).transpose()?.map(|(_, view)| view);
+        Ok(view.filter(|view| tenant.is_none() || view.organizer == tenant))
+    }
+
     /// The refunds of an order, in the order in which they were requested.
     pub async fn refunds_of(
         &self,

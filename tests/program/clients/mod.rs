@@ -4,6 +4,7 @@
 //! Node the tests say so and pass; in CI that is a failure.
 
 mod audit;
+mod compose;
 
 use std::{
     fs::{self, File},

@@ -1,13 +1,17 @@
 //! The API as its users see it: over HTTP and WebSocket, with few actors.
 
 mod access;
+mod codes;
+mod export;
 mod http;
 mod http_documents;
 mod http_polls;
 mod lists;
 mod queries;
+mod recipes;
 mod refusals;
 mod retries;
+mod schema;
 mod selling;
 mod sockets;
 pub(crate) mod stage;

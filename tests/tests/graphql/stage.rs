@@ -11,7 +11,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{HeaderMap, Request, StatusCode},
+    http::{HeaderMap, Request, Response, StatusCode},
 };
 use hakken_adapters::{
     memory::MemoryStore,
@@ -301,14 +301,19 @@ impl Actor {
         format!("{holder}-{}", self.keys.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub async fn send(&self, mut request: Request<Body>) -> Answered {
+    /// The answer before its body is read.
+    pub async fn open(&self, mut request: Request<Body>) -> Response<Body> {
         if let Some(key) = &self.key
             && !request.headers().contains_key("authorization")
         {
             let value = format!("Bearer {key}").parse().unwrap();
             request.headers_mut().insert("authorization", value);
         }
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    pub async fn send(&self, request: Request<Body>) -> Answered {
+        let response = self.open(request).await;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = to_bytes(response.into_body(), usize::MAX).await.unwrap().to_vec();
         Answered { status, headers, body }

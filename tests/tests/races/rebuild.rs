@@ -47,7 +47,8 @@ async fn buy(client: Client, show: String, number: usize) -> Result<Vec<Value>, 
 async fn rebuild(operator: Actor, over: Arc<AtomicBool>) -> Result<usize, String> {
     let mut rounds = 0;
     while !over.load(Ordering::SeqCst) {
-        let query = "mutation($input: ProjectionsInput!) { rebuildProjections(input: $input) {
+        let query =
+            "mutation($input: RebuildProjectionsInput!) { rebuildProjections(input: $input) {
             userErrors { code } } }";
         operator.ask(query, json!({ "input": {} })).await;
         loop {
@@ -123,7 +124,7 @@ async fn sold_while_rebuilt(house: &House) -> Result<Vec<Value>, String> {
     must!(shown["sales"]["sold"] == CLIENTS * EACH, "sales show {}", shown["sales"]);
     let projections = operator.ask(PROJECTIONS, json!({})).await;
     for projection in projections["projections"].as_array().into_iter().flatten() {
-        let query = "mutation($input: ProjectionInput!) { verifyProjection(input: $input) {
+        let query = "mutation($input: VerifyProjectionInput!) { verifyProjection(input: $input) {
             report { equal firstDifference } userErrors { code } } }";
         let input = json!({ "input": { "name": projection["name"] } });
         let report = operator.ask(query, input).await["verifyProjection"]["report"].take();

@@ -21,27 +21,30 @@ use crate::{
 /// A new organizer.
 #[derive(Debug, InputObject)]
 pub struct RegisterOrganizerInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// What people call it.
+    /// What people call it: `響ホール`.
     name: String,
 }
 
 /// Whose ticket codes are signed with a new key.
 #[derive(Debug, InputObject)]
 pub struct RotateCodeKeyInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Which organizer; the caller's own if absent.
+    /// Which organizer (`organizer_01J…`); the caller's own if absent.
     organizer: Option<ID>,
 }
 
 /// A key for ticket codes that is refused from now on.
 #[derive(Debug, InputObject)]
 pub struct DisableCodeKeyInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Which organizer; the caller's own if absent.
+    /// Which organizer (`organizer_01J…`); the caller's own if absent.
     organizer: Option<ID>,
     /// The number of the key. Not the one that signs: rotate first.
     code_key: u8,
@@ -68,14 +71,15 @@ organizer_payloads! {
 /// A new API key.
 #[derive(Debug, InputObject)]
 pub struct CreateApiKeyInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// What people call it.
+    /// What people call it: `counter 1`.
     label: String,
     /// What it may do.
     role: Role,
-    /// For which organizer; the caller's own if absent. An operator names it for every role but
-    /// OPERATOR.
+    /// For which organizer (`organizer_01J…`); the caller's own if absent. An operator names it
+    /// for every role but OPERATOR.
     organizer: Option<ID>,
 }
 
@@ -93,9 +97,10 @@ payload! {
 /// A key that opens nothing from now on.
 #[derive(Debug, InputObject)]
 pub struct RevokeApiKeyInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Which key.
+    /// Which key: `key_01J…`.
     api_key: ID,
 }
 

@@ -21,7 +21,7 @@ use crate::{
     schema::{
         context::Answer,
         load,
-        scalars::{DateTime, MinorUnits},
+        scalars::{CurrencyCode, DateTime, MinorUnits},
         types::{IssuanceMode, LegsInput, Show, Venue},
     },
 };
@@ -38,23 +38,24 @@ pub struct PointInput {
 /// Unnumbered capacity that is added to a seat map.
 #[derive(Debug, InputObject)]
 pub struct PoolInput {
-    /// Its name, unique in the map.
+    /// Its name, unique in the map: `floor`.
     name: String,
     /// How many places it has.
     capacity: u32,
-    /// Its price category.
+    /// Its price category: `S`.
     category: String,
 }
 
 /// The text of a seat map, and what it does not say itself.
 #[derive(Debug, InputObject)]
 pub struct SeatMapInput {
-    /// A pretix seating plan, or Hakken's own form, as JSON in a text. Send it in a variable.
+    /// A pretix seating plan, or Hakken's own form, as JSON in a text. Send it in a variable:
+    /// `{"name": "Hall", …}`.
     json: String,
-    /// Another name than the one in the text.
+    /// Another name than the one in the text: `Main Hall`.
     name: Option<String>,
-    /// The price categories whose seats are wheelchair places, where the format cannot say so.
-    /// By default those with a name that says so.
+    /// The price categories whose seats are wheelchair places, where the format cannot say so:
+    /// `["wheelchair"]`. By default those with a name that says so.
     wheelchair_categories: Option<Vec<String>>,
     /// Unnumbered capacity, where the format has none.
     #[graphql(default)]
@@ -66,9 +67,10 @@ pub struct SeatMapInput {
 /// A new venue.
 #[derive(Debug, InputObject)]
 pub struct RegisterVenueInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// What people call it.
+    /// What people call it: `Main Hall`.
     name: String,
     /// Its seats and pools.
     seat_map: SeatMapInput,
@@ -85,9 +87,10 @@ payload! {
 /// Another seat map of a venue.
 #[derive(Debug, InputObject)]
 pub struct ReplaceSeatMapInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Of which venue.
+    /// Of which venue: `venue_01J…`.
     venue: ID,
     /// Its seats and pools.
     seat_map: SeatMapInput,
@@ -125,22 +128,24 @@ pub struct IssuanceInput {
 /// A new show.
 #[derive(Debug, InputObject)]
 pub struct ScheduleShowInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// What people call it.
+    /// What people call it: `Spring Concert`.
     name: String,
-    /// Where it takes place.
+    /// Where it takes place: `venue_01J…`.
     venue: ID,
     /// When it begins.
     starts_at: DateTime,
     /// When it ends.
     ends_at: DateTime,
-    /// The names of its stops, one more than it has legs; leave it out for a concert.
+    /// The names of its stops, one more than it has legs: `["Tokyo", "Nagoya", "Osaka"]`. Leave it
+    /// out for a concert.
     #[graphql(default)]
     stops: Vec<String>,
-    /// Of every price: a currency of ISO 4217.
-    #[graphql(default_with = "String::from(\"JPY\")")]
-    currency: String,
+    /// Of every price: `JPY`.
+    #[graphql(default_with = "CurrencyCode(\"JPY\".to_owned())")]
+    currency: CurrencyCode,
     /// When one may come in.
     entry: Option<EntryInput>,
     /// How its tickets are given out; by themselves if absent.
@@ -159,24 +164,25 @@ pub struct FareInput {
 /// A ticket type (券種), or its new terms.
 #[derive(Debug, InputObject)]
 pub struct OfferTicketTypeInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Of which show.
+    /// Of which show: `show_01J…`.
     show: ID,
     /// Its short name, unique in the show: `adult`, `学生`. One that is offered already gets
     /// these terms; what is ordered already keeps its price.
     ticket_type: String,
-    /// What people call it.
+    /// What people call it: `Adult`.
     name: String,
     /// For one place, on any legs for which `fares` says nothing; in minor units.
     price_minor: MinorUnits,
     /// Prices for certain ranges of legs.
     #[graphql(default)]
     fares: Vec<FareInput>,
-    /// Only for seats and pools of these categories; for all if empty.
+    /// Only for seats and pools of these categories; for all if empty. `["S", "A"]`, say.
     #[graphql(default)]
     categories: Vec<String>,
-    /// Only for these pools, whatever their category.
+    /// Only for these pools, whatever their category: `["floor"]`.
     #[graphql(default)]
     pools: Vec<String>,
 }
@@ -184,22 +190,24 @@ pub struct OfferTicketTypeInput {
 /// A ticket type that is offered no more.
 #[derive(Debug, InputObject)]
 pub struct WithdrawTicketTypeInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Of which show.
+    /// Of which show: `show_01J…`.
     show: ID,
-    /// Its short name.
+    /// Its short name: `adult`.
     ticket_type: String,
 }
 
 /// A show that will not take place.
 #[derive(Debug, InputObject)]
 pub struct CancelShowInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Which show.
+    /// Which show: `show_01J…`.
     show: ID,
-    /// Why, in words that the audit log keeps.
+    /// Why, in words that the audit log keeps: `rain`.
     reason: String,
 }
 
@@ -437,7 +445,7 @@ fn scheduled(ask: &Ask<'_>, input: ScheduleShowInput) -> Result<ShowScheduled, S
         starts_at,
         ends_at,
         stops: ask.list("stops", &input.stops)?,
-        currency: ask.read("currency", &input.currency)?,
+        currency: ask.read("currency", &input.currency.0)?,
         entry: EntryRule {
             valid_from: entry.valid_from.map_or(doors, |from| from.0),
             valid_until: entry.valid_until.map_or(ends_at, |until| until.0),

@@ -23,9 +23,10 @@ use crate::{
 /// Which show `openSales` puts on sale, and by which rules.
 #[derive(Debug, InputObject)]
 pub struct OpenSalesInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Which show.
+    /// Which show: `show_01J…`.
     show: ID,
     /// When and how much one may buy.
     rules: SalesRulesInput,
@@ -34,9 +35,10 @@ pub struct OpenSalesInput {
 /// The rules by which a show is sold from now on.
 #[derive(Debug, InputObject)]
 pub struct ChangeSalesRulesInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Which show.
+    /// Which show: `show_01J…`.
     show: ID,
     /// When and how much one may buy.
     rules: SalesRulesInput,
@@ -45,48 +47,52 @@ pub struct ChangeSalesRulesInput {
 /// Which show is no longer sold.
 #[derive(Debug, InputObject)]
 pub struct CloseSalesInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Which show.
+    /// Which show: `show_01J…`.
     show: ID,
-    /// Why, in words that the audit log keeps.
+    /// Why, in words that the audit log keeps: `rain`.
     reason: String,
 }
 
 /// Seats that are taken out of sale.
 #[derive(Debug, InputObject)]
 pub struct BlockSeatsInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Of which show.
+    /// Of which show: `show_01J…`.
     show: ID,
-    /// Which seats, by their names in the seat map. They must be free.
+    /// Which seats, by their names in the seat map: `["A1", "A2"]`. They must be free.
     seats: Vec<String>,
-    /// Why, in words that the audit log keeps.
+    /// Why, in words that the audit log keeps: `rain`.
     reason: String,
 }
 
 /// Seats that are put back on sale.
 #[derive(Debug, InputObject)]
 pub struct UnblockSeatsInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Of which show.
+    /// Of which show: `show_01J…`.
     show: ID,
-    /// Which seats, by their names in the seat map.
+    /// Which seats, by their names in the seat map: `["A1", "A2"]`.
     seats: Vec<String>,
 }
 
 /// Seats and places that are kept for somebody, as a whole: it replaces what the allotment had.
 #[derive(Debug, InputObject)]
 pub struct SetAllotmentInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Of which show.
+    /// Of which show: `show_01J…`.
     show: ID,
     /// For whom: `sponsors`, `fan-club`. Holds that name it get its places.
     allotment: String,
-    /// Seats only for them, by their names in the seat map.
+    /// Seats only for them, by their names in the seat map: `["A1", "A2"]`.
     #[graphql(default)]
     seats: Vec<String>,
     /// Pool places only for them. Without seats and pools the allotment is dissolved.

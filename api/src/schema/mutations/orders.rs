@@ -19,7 +19,7 @@ use crate::{
     schema::{
         context::Answer,
         load,
-        scalars::MinorUnits,
+        scalars::{CurrencyCode, MinorUnits},
         types::{Order, PoolPlacesInput},
     },
 };
@@ -27,20 +27,20 @@ use crate::{
 /// A ticket type for some places of a hold: for one seat, or for so many places of a pool.
 #[derive(Debug, InputObject)]
 pub struct TicketWishInput {
-    /// This seat.
+    /// This seat: `A1`.
     seat: Option<String>,
     /// So many places of this pool.
     pool: Option<PoolPlacesInput>,
-    /// As what.
+    /// As what: `adult`.
     ticket_type: String,
 }
 
 /// The tickets for one hold.
 #[derive(Debug, InputObject)]
 pub struct OrderLineInput {
-    /// Of which show the hold is.
+    /// Of which show the hold is: `show_01J…`.
     show: ID,
-    /// Which hold.
+    /// Which hold: `hold_01J…`.
     hold: ID,
     /// The ticket type of every place that `tickets` says nothing of.
     ticket_type: Option<String>,
@@ -52,9 +52,10 @@ pub struct OrderLineInput {
 /// What a buyer reserves: one line for each hold, also of several shows.
 #[derive(Debug, InputObject)]
 pub struct PlaceOrderInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Whose order it is: the buyer of the holds.
+    /// Whose order it is: `b-42`, the buyer of the holds.
     buyer: String,
     /// One for each hold, up to 100 places together.
     lines: Vec<OrderLineInput>,
@@ -82,12 +83,13 @@ pub struct PaymentInput {
 /// Money that came in for an order.
 #[derive(Debug, InputObject)]
 pub struct PayOrderInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// For which order.
+    /// For which order: `order_01J…`.
     order: ID,
-    /// Of every amount: the currency of the order.
-    currency: String,
+    /// Of every amount: the currency of the order, `JPY`.
+    currency: CurrencyCode,
     /// The payments, together what is due.
     payments: Vec<PaymentInput>,
     /// More will follow: together they may be less than what is due.
@@ -141,9 +143,10 @@ pub enum CancellationRefund {
 /// What `cancelOrder` cancels, and what goes back.
 #[derive(Debug, InputObject)]
 pub struct CancelOrderInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Which order.
+    /// Which order: `order_01J…`.
     order: ID,
     /// The numbers of the items; all that are left if absent.
     items: Option<Vec<u16>>,
@@ -155,7 +158,7 @@ pub struct CancelOrderInput {
     /// Also tickets that were used already: the show was broken off, say.
     #[graphql(default)]
     even_if_used: bool,
-    /// Why, in words that the audit log keeps.
+    /// Why, in words that the audit log keeps: `rain`.
     reason: String,
 }
 
@@ -172,63 +175,68 @@ payload! {
 /// How much goes back without a cancellation.
 #[derive(Debug, InputObject)]
 pub struct RefundOrderInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Of which order.
+    /// Of which order: `order_01J…`.
     order: ID,
     /// How much, never more than `refundable` of the order.
     amount_minor: MinorUnits,
-    /// The currency of the order.
-    currency: String,
+    /// The currency of the order: `JPY`.
+    currency: CurrencyCode,
 }
 
 /// A refund whose money has gone out.
 #[derive(Debug, InputObject)]
 pub struct SettleRefundInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Of which order.
+    /// Of which order: `order_01J…`.
     order: ID,
-    /// Which refund.
+    /// Which refund: `refund_01J…`.
     refund: ID,
-    /// The provider's or bank's word for it.
+    /// The provider's or bank's word for it: `re_3Nx…`.
     reference: String,
 }
 
 /// A refund whose money could not go out.
 #[derive(Debug, InputObject)]
 pub struct FailRefundInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Of which order.
+    /// Of which order: `order_01J…`.
     order: ID,
-    /// Which refund.
+    /// Which refund: `refund_01J…`.
     refund: ID,
-    /// What the provider said.
+    /// What the provider said: `account closed`.
     reason: String,
 }
 
 /// A failed refund that is to be tried again.
 #[derive(Debug, InputObject)]
 pub struct RetryRefundInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Of which order.
+    /// Of which order: `order_01J…`.
     order: ID,
-    /// The failed refund.
+    /// The failed refund: `refund_01J…`.
     refund: ID,
 }
 
 /// A payment that its payer's bank took back (chargeback).
 #[derive(Debug, InputObject)]
 pub struct ReversePaymentInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Of which order.
+    /// Of which order: `order_01J…`.
     order: ID,
-    /// Which payment.
+    /// Which payment: `pi_3Nx…`.
     payment: String,
-    /// Why, in the bank's words.
+    /// Why, in the bank's words: `fraud`.
     reason: String,
 }
 
@@ -302,7 +310,7 @@ impl OrdersMutation {
         carry_out(ctx, Right::Sell, key, |ask| async move {
             let order: OrderId = ask.id("order", &input.order)?;
             let refund = RefundId::derived(&scope(&ask, order)?, ask.key().as_str());
-            let currency: Currency = ask.read("currency", &input.currency)?;
+            let currency: Currency = ask.read("currency", &input.currency.0)?;
             let amount_minor = input.amount_minor.0;
             let command = Command::RefundMoney { refund, amount_minor, currency };
             let (order, receipt) = tell(&ask, order, command).await?;
@@ -462,7 +470,7 @@ fn line(ask: &Ask<'_>, at: usize, line: &OrderLineInput) -> Result<Line, Stop> {
 
 async fn pay_order(ask: Ask<'_>, input: PayOrderInput) -> Result<PayOrderPayload, Stop> {
     let order: OrderId = ask.id("order", &input.order)?;
-    let currency: Currency = ask.read("currency", &input.currency)?;
+    let currency: Currency = ask.read("currency", &input.currency.0)?;
     let payment = |(at, each): (usize, &PaymentInput)| {
         Ok(order::Payment {
             payment: ask.read(&format!("payments.{at}.payment"), &each.payment)?,

@@ -14,35 +14,65 @@ use crate::{
     },
 };
 
-/// Which read models.
-#[derive(Debug, InputObject)]
-pub struct ProjectionsInput {
-    /// Their names; every one if absent.
-    names: Option<Vec<String>>,
+/// Makes the input and the payload of a mutation about read models.
+macro_rules! about_projections {
+    ($($input:ident, $payload:ident = $input_doc:literal, $payload_doc:literal;)*) => {
+        $(
+            #[doc = $input_doc]
+            #[derive(Debug, InputObject)]
+            pub struct $input {
+                /// Their names, such as `["orders", "tickets"]`; every one if absent.
+                names: Option<Vec<String>>,
+            }
+
+            #[doc = $payload_doc]
+            #[derive(SimpleObject)]
+            pub struct $payload {
+                /// How those that were named are doing afterwards.
+                projections: Option<Vec<Projection>>,
+                /// Why nothing happened; empty if it did. Refusals are data: switch on their code.
+                user_errors: Vec<UserError>,
+            }
+
+            impl From<Changed> for $payload {
+                fn from(changed: Changed) -> Self {
+                    let (projections, user_errors) = match changed {
+                        Ok(projections) => (Some(projections), Vec::new()),
+                        Err(error) => (None, vec![error]),
+                    };
+                    Self { projections, user_errors }
+                }
+            }
+        )*
+    };
 }
 
-/// Which read model.
+about_projections! {
+    RebuildProjectionsInput, RebuildProjectionsPayload =
+        "Which read models are rebuilt.", "What came of `rebuildProjections`.";
+    PauseProjectionsInput, PauseProjectionsPayload =
+        "Which read models are halted.", "What came of `pauseProjections`.";
+    ResumeProjectionsInput, ResumeProjectionsPayload =
+        "Which read models go on.", "What came of `resumeProjections`.";
+    PauseRebuildsInput, PauseRebuildsPayload =
+        "The rebuilds of which read models are halted.", "What came of `pauseRebuilds`.";
+    ResumeRebuildsInput, ResumeRebuildsPayload =
+        "The rebuilds of which read models go on.", "What came of `resumeRebuilds`.";
+}
+
+/// Which read model is verified.
 #[derive(Debug, InputObject)]
-pub struct ProjectionInput {
-    /// Its name.
+pub struct VerifyProjectionInput {
+    /// Its name: `orders`.
     name: String,
 }
 
-/// How the read models are doing afterwards.
-#[derive(SimpleObject)]
-pub struct ProjectionsPayload {
-    /// Those that were named.
-    projections: Vec<Projection>,
-    /// Why nothing happened; empty if it did.
-    user_errors: Vec<UserError>,
-}
-
-/// What a verification found.
+/// What came of `verifyProjection`.
 #[derive(SimpleObject)]
 pub struct VerifyProjectionPayload {
-    /// What it found; null if it could not be made.
+    /// What it found.
     report: Option<BuildReport>,
-    /// Why nothing happened; empty if it did.
+    /// Why nothing happened; empty if it did. Refusals are data: switch on their code.
     user_errors: Vec<UserError>,
 }
 
@@ -57,8 +87,8 @@ impl ProjectionsMutation {
     async fn rebuild_projections(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
-    ) -> Answer<ProjectionsPayload> {
+        #[graphql(desc = "What is asked for.")] input: RebuildProjectionsInput,
+    ) -> Answer<RebuildProjectionsPayload> {
         let asked = Asked::of(ctx);
         change(asked, input.names, |asked, names| asked.api.models.start_rebuild(names)).await
     }
@@ -67,8 +97,8 @@ impl ProjectionsMutation {
     async fn pause_projections(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
-    ) -> Answer<ProjectionsPayload> {
+        #[graphql(desc = "What is asked for.")] input: PauseProjectionsInput,
+    ) -> Answer<PauseProjectionsPayload> {
         let asked = Asked::of(ctx);
         change(asked, input.names, |asked, names| {
             names.iter().try_for_each(|name| asked.api.models.pause(name))
@@ -81,8 +111,8 @@ impl ProjectionsMutation {
     async fn resume_projections(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
-    ) -> Answer<ProjectionsPayload> {
+        #[graphql(desc = "What is asked for.")] input: ResumeProjectionsInput,
+    ) -> Answer<ResumeProjectionsPayload> {
         let asked = Asked::of(ctx);
         change(asked, input.names, |asked, names| {
             names.iter().try_for_each(|name| asked.api.models.resume(name))
@@ -94,8 +124,8 @@ impl ProjectionsMutation {
     async fn pause_rebuilds(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
-    ) -> Answer<ProjectionsPayload> {
+        #[graphql(desc = "What is asked for.")] input: PauseRebuildsInput,
+    ) -> Answer<PauseRebuildsPayload> {
         let asked = Asked::of(ctx);
         change(asked, input.names, |asked, names| {
             names.iter().try_for_each(|name| asked.api.models.pause_rebuild(name).map(|_| ()))
@@ -107,8 +137,8 @@ impl ProjectionsMutation {
     async fn resume_rebuilds(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What is asked for.")] input: ProjectionsInput,
-    ) -> Answer<ProjectionsPayload> {
+        #[graphql(desc = "What is asked for.")] input: ResumeRebuildsInput,
+    ) -> Answer<ResumeRebuildsPayload> {
         let asked = Asked::of(ctx);
         change(asked, input.names, |asked, names| {
             names.iter().try_for_each(|name| asked.api.models.resume_rebuild(name).map(|_| ()))
@@ -121,7 +151,7 @@ impl ProjectionsMutation {
     async fn verify_projection(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What is asked for.")] input: ProjectionInput,
+        #[graphql(desc = "What is asked for.")] input: VerifyProjectionInput,
     ) -> Answer<VerifyProjectionPayload> {
         let asked = Asked::of(ctx);
         answer(async move {
@@ -152,11 +182,14 @@ impl ProjectionsMutation {
     }
 }
 
-async fn change(
+/// The read models that an operator named, or why nothing happened to them.
+type Changed = Result<Vec<Projection>, UserError>;
+
+async fn change<P: From<Changed>>(
     asked: Asked<'_>,
     names: Option<Vec<String>>,
     action: impl FnOnce(Asked<'_>, &[&str]) -> Result<(), UnknownProjection>,
-) -> Answer<ProjectionsPayload> {
+) -> Answer<P> {
     answer(async move {
         asked.with(Right::Operate)?;
         let all = || hakken_projections::ALL.iter().map(|each| each.name.to_owned()).collect();
@@ -169,13 +202,11 @@ async fn change(
                 message: error.to_string(),
                 field: field.map(|at| format!("names.{at}")),
             };
-            let user_errors = vec![error];
-            return Ok(Some(ProjectionsPayload { projections: Vec::new(), user_errors }));
+            return Ok(Some(P::from(Err(error))));
         }
         let status = asked.api.models.status().await.map_err(|_| Fault::ReadsUnavailable)?;
         let named = status.into_iter().filter(|status| texts.contains(&status.name));
-        let projections = named.map(Projection::from).collect();
-        Ok(Some(ProjectionsPayload { projections, user_errors: Vec::new() }))
+        Ok(Some(P::from(Ok(named.map(Projection::from).collect()))))
     })
     .await
 }

@@ -27,9 +27,9 @@ use crate::{
 pub struct BestAvailableInput {
     /// How many seats, 1 or more.
     count: u32,
-    /// Only in this section of the seat map, by its name.
+    /// Only in this section of the seat map, by its name: `Stalls`.
     section: Option<String>,
-    /// Only in this price category.
+    /// Only in this price category: `S`.
     category: Option<String>,
     /// Wheelchair places, and only those. Without it there are none among the seats.
     #[graphql(default)]
@@ -42,14 +42,15 @@ pub struct BestAvailableInput {
 /// What `holdSeats` sets aside: seats by name or the best available ones, and pool places.
 #[derive(Debug, InputObject)]
 pub struct HoldSeatsInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Of which show.
+    /// Of which show: `show_01J…`.
     show: ID,
     /// For whom: your own opaque reference, never a name or an address. ASCII letters, digits and
     /// `- _ . :`.
     buyer: String,
-    /// These seats and no others, by their names in the seat map.
+    /// These seats and no others, by their names in the seat map: `["A1", "A2"]`.
     #[graphql(default)]
     seats: Vec<String>,
     /// The best free seats, instead of `seats`.
@@ -59,7 +60,7 @@ pub struct HoldSeatsInput {
     pools: Vec<PoolPlacesInput>,
     /// On these legs; on all legs of the show if absent.
     legs: Option<LegsInput>,
-    /// Out of what is kept under this name.
+    /// Out of what is kept under this name: `fan-club`.
     allotment: Option<String>,
     /// How long, from now; the show's own time if absent, which is also the most.
     ttl_seconds: Option<u32>,
@@ -76,11 +77,12 @@ payload! {
 /// Which hold `extendHold` prolongs, and for how long.
 #[derive(Debug, InputObject)]
 pub struct ExtendHoldInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Of which show the hold is.
+    /// Of which show the hold is: `show_01J…`.
     show: ID,
-    /// Which hold.
+    /// Which hold: `hold_01J…`.
     hold: ID,
     /// How long, from now; the show's own time if absent. The rules bound its end.
     ttl_seconds: Option<u32>,
@@ -97,11 +99,12 @@ payload! {
 /// Which hold `releaseHold` gives back.
 #[derive(Debug, InputObject)]
 pub struct ReleaseHoldInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Of which show the hold is.
+    /// Of which show the hold is: `show_01J…`.
     show: ID,
-    /// Which hold.
+    /// Which hold: `hold_01J…`.
     hold: ID,
 }
 

@@ -35,9 +35,10 @@ pub enum Channel {
 /// Which ticket `issueTicket` gives out.
 #[derive(Debug, InputObject)]
 pub struct IssueTicketInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Which ticket.
+    /// Which ticket: `ticket_01J…`.
     ticket: ID,
     /// Where it is given out.
     #[graphql(default_with = "Channel::Online")]
@@ -55,14 +56,15 @@ payload! {
 /// Which ticket `reissueTicket` gives out again.
 #[derive(Debug, InputObject)]
 pub struct ReissueTicketInput {
-    /// Makes it safe to send the request again: same key and same input, same answer.
+    /// Makes it safe to send the request again: same key and same input, same answer. A text of
+    /// your choice, such as `order-7f3a-1`.
     idempotency_key: Option<String>,
-    /// Which ticket.
+    /// Which ticket: `ticket_01J…`.
     ticket: ID,
     /// Where it is given out.
     #[graphql(default_with = "Channel::BoxOffice")]
     channel: Channel,
-    /// Why, in words that the audit log keeps.
+    /// Why, in words that the audit log keeps: `rain`.
     reason: String,
 }
 
@@ -121,16 +123,16 @@ pub enum ScanRefusal {
 #[derive(Debug, InputObject)]
 pub struct ScanTicketInput {
     /// Makes it safe to send the request again when the answer was lost. A fresh key for each
-    /// reading of a code: the same code read again is another scan.
+    /// reading of a code: the same code read again is another scan. `gate-2-000817`, say.
     idempotency_key: Option<String>,
-    /// The show that the gate belongs to.
+    /// The show that the gate belongs to: `show_01J…`.
     show: ID,
-    /// Where it was read.
+    /// Where it was read: `north`.
     gate: String,
     /// Which way somebody wants to go.
     #[graphql(default_with = "Direction::Entry")]
     direction: Direction,
-    /// What was read.
+    /// What was read: `T1.AEAY…`.
     code: String,
 }
 

@@ -25,11 +25,11 @@ use crate::{
 /// Which entries of the audit log. Everything that is given must hold.
 #[derive(Debug, Default, InputObject)]
 pub struct AuditFilter {
-    /// About this show.
+    /// About this show: `show_01J…`.
     show: Option<ID>,
-    /// About this order.
+    /// About this order: `order_01J…`.
     order: Option<ID>,
-    /// About this ticket.
+    /// About this ticket: `ticket_01J…`.
     ticket: Option<ID>,
     /// Done by this actor: `key:01J…`, `system:checkout`.
     actor: Option<String>,
@@ -46,11 +46,11 @@ pub struct AuditFilter {
 /// Which acts of the issuance history. Everything that is given must hold.
 #[derive(Debug, Default, InputObject)]
 pub struct IssuanceFilter {
-    /// For this show.
+    /// For this show: `show_01J…`.
     show: Option<ID>,
-    /// Of this order.
+    /// Of this order: `order_01J…`.
     order: Option<ID>,
-    /// Of this ticket.
+    /// Of this ticket: `ticket_01J…`.
     ticket: Option<ID>,
     /// Done by this actor: `key:01J…`, `system:checkout`.
     actor: Option<String>,
@@ -89,14 +89,17 @@ impl AuditQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Everything that is given must hold.")] filter: Option<AuditFilter>,
-        #[graphql(desc = "For operators: only what is this organizer's.")] organizer: Option<ID>,
+        #[graphql(desc = "For operators: only what is this organizer's, `organizer_01J…`.")]
+        organizer: Option<ID>,
         #[graphql(
             desc = "How many, from the beginning or behind `after`: 1 to 100, 20 by default."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Read on behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Read on behind this cursor: `pageInfo.endCursor` of the page before.")]
+        after: Option<String>,
         #[graphql(desc = "How many, from the end or before `before`: 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Read on before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
+        before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
@@ -135,14 +138,17 @@ impl AuditQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Everything that is given must hold.")] filter: Option<IssuanceFilter>,
         #[graphql(desc = "As it stood then; as it is now if absent.")] as_of: Option<AsOfInput>,
-        #[graphql(desc = "For operators: only what is this organizer's.")] organizer: Option<ID>,
+        #[graphql(desc = "For operators: only what is this organizer's, `organizer_01J…`.")]
+        organizer: Option<ID>,
         #[graphql(
             desc = "How many, from the beginning or behind `after`: 1 to 100, 20 by default."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Read on behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Read on behind this cursor: `pageInfo.endCursor` of the page before.")]
+        after: Option<String>,
         #[graphql(desc = "How many, from the end or before `before`: 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Read on before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
+        before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
@@ -179,9 +185,11 @@ impl AuditQuery {
         #[graphql(desc = "Only events behind this position; all from the beginning if absent.")]
         after: Option<PositionScalar>,
         #[graphql(desc = "How many at most: 1 to 100.", default = 20)] first: i32,
-        #[graphql(desc = "Only of these kinds; at most 50.")] kinds: Option<Vec<String>>,
+        #[graphql(desc = "Only of these kinds, such as `ticket-issued`; at most 50.")]
+        kinds: Option<Vec<String>>,
         #[graphql(desc = "Only of this stream: `order-01J…`.")] stream: Option<String>,
-        #[graphql(desc = "For operators: only what is this organizer's.")] organizer: Option<ID>,
+        #[graphql(desc = "For operators: only what is this organizer's, `organizer_01J…`.")]
+        organizer: Option<ID>,
     ) -> Answer<EventBatch> {
         let asked = Asked::of(ctx);
         answer(async move {

@@ -34,14 +34,12 @@ impl AvailabilityQuery {
     async fn availability(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The global id of the show.")] show: ID,
+        #[graphql(desc = "The global id of the show: `show_01J…`.")] show: ID,
         #[graphql(desc = "On these legs; on all legs of the show if absent.")] legs: Option<
             LegsInput,
         >,
-        #[graphql(
-            desc = "The version of an earlier answer for the same legs: if it is still the \
-                          one, seats and pools are left out."
-        )]
+        #[graphql(desc = "`version` of an earlier answer for the same legs: if it is still the \
+                          one, seats and pools are left out.")]
         if_version_is_not: Option<String>,
         #[graphql(desc = "As it was then; as it is now if absent.")] as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<

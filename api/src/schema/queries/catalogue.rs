@@ -26,7 +26,7 @@ use crate::{
 /// Which shows. Everything that is given must hold.
 #[derive(Debug, Default, InputObject)]
 pub struct ShowFilter {
-    /// At this venue.
+    /// At this venue: `venue_01J…`.
     venue: Option<ID>,
     /// That begin then or later.
     starts_from: Option<DateTime>,
@@ -43,7 +43,7 @@ impl CatalogueQuery {
     async fn organizer(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Its global id.")] id: ID,
+        #[graphql(desc = "Its global id: `organizer_01J…`.")] id: ID,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -67,9 +67,11 @@ impl CatalogueQuery {
             desc = "How many, from the beginning or behind `after`: 1 to 100, 20 by default."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Read on behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Read on behind this cursor: `pageInfo.endCursor` of the page before.")]
+        after: Option<String>,
         #[graphql(desc = "How many, from the end or before `before`: 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Read on before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
+        before: Option<String>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -90,14 +92,17 @@ impl CatalogueQuery {
     async fn api_keys(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "For operators: only what is this organizer's.")] organizer: Option<ID>,
+        #[graphql(desc = "For operators: only what is this organizer's, `organizer_01J…`.")]
+        organizer: Option<ID>,
         #[graphql(
             desc = "How many, from the beginning or behind `after`: 1 to 100, 20 by default."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Read on behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Read on behind this cursor: `pageInfo.endCursor` of the page before.")]
+        after: Option<String>,
         #[graphql(desc = "How many, from the end or before `before`: 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Read on before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
+        before: Option<String>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -118,7 +123,7 @@ impl CatalogueQuery {
     async fn venue(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Its global id.")] id: ID,
+        #[graphql(desc = "Its global id: `venue_01J…`.")] id: ID,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -138,14 +143,17 @@ impl CatalogueQuery {
     async fn venues(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "For operators: only what is this organizer's.")] organizer: Option<ID>,
+        #[graphql(desc = "For operators: only what is this organizer's, `organizer_01J…`.")]
+        organizer: Option<ID>,
         #[graphql(
             desc = "How many, from the beginning or behind `after`: 1 to 100, 20 by default."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Read on behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Read on behind this cursor: `pageInfo.endCursor` of the page before.")]
+        after: Option<String>,
         #[graphql(desc = "How many, from the end or before `before`: 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Read on before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
+        before: Option<String>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -166,7 +174,7 @@ impl CatalogueQuery {
     async fn show(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Its global id.")] id: ID,
+        #[graphql(desc = "Its global id: `show_01J…`.")] id: ID,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -187,14 +195,17 @@ impl CatalogueQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Everything that is given must hold.")] filter: Option<ShowFilter>,
-        #[graphql(desc = "For operators: only what is this organizer's.")] organizer: Option<ID>,
+        #[graphql(desc = "For operators: only what is this organizer's, `organizer_01J…`.")]
+        organizer: Option<ID>,
         #[graphql(
             desc = "How many, from the beginning or behind `after`: 1 to 100, 20 by default."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Read on behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Read on behind this cursor: `pageInfo.endCursor` of the page before.")]
+        after: Option<String>,
         #[graphql(desc = "How many, from the end or before `before`: 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Read on before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
+        before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,

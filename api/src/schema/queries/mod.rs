@@ -4,6 +4,7 @@ mod audit;
 mod availability;
 mod catalogue;
 mod engine;
+mod federation;
 mod node;
 mod sales;
 mod viewer;
@@ -11,6 +12,7 @@ mod viewer;
 use async_graphql::MergedObject;
 
 pub(crate) use availability::legs_argument;
+pub(crate) use federation::ENTITIES;
 
 /// What one may ask. Every field that is served by a read model takes `atLeast`: the position of
 /// a mutation that it is to see. It then waits up to 5 seconds, and else says NOT_YET_VISIBLE.
@@ -23,4 +25,5 @@ pub struct Query(
     sales::SalesQuery,
     audit::AuditQuery,
     engine::EngineQuery,
+    federation::FederationQuery,
 );

@@ -1,7 +1,9 @@
 //! Anything by its global id.
 
 use async_graphql::{Context, ID, Interface, Object};
-use hakken_domain::names::{ApiKeyId, HoldId, OrderId, OrganizerId, ShowId, TicketId, VenueId};
+use hakken_domain::names::{
+    ApiKeyId, HoldId, OrderId, OrganizerId, RefundId, ShowId, TicketId, VenueId,
+};
 
 use crate::{
     auth::Right,
@@ -11,12 +13,12 @@ use crate::{
         connection::MAX_PAGE,
         context::{Answer, Asked, answer},
         scalars::PositionScalar,
-        types::{ApiKey, Hold, Order, Organizer, Show, Ticket, Venue},
+        types::{ApiKey, Hold, Order, Organizer, Refund, Show, Ticket, Venue},
         visible,
     },
 };
 
-/// Anything with a global id.
+/// Anything with a global id, which `node` finds again: `order_01ARZ3NDEKTSV4RRFFQ69G5FAV`.
 #[derive(Interface)]
 #[graphql(field(name = "id", ty = "ID", desc = "Its global id."))]
 pub enum Node {
@@ -32,6 +34,8 @@ pub enum Node {
     Hold(Hold),
     /// An order.
     Order(Order),
+    /// A refund.
+    Refund(Refund),
     /// A ticket.
     Ticket(Ticket),
 }
@@ -58,7 +62,7 @@ impl NodeQuery {
     async fn nodes(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Global ids, at most 100.")] ids: Vec<ID>,
+        #[graphql(desc = "Global ids, at most 100: `order_01J…`.")] ids: Vec<ID>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -76,7 +80,7 @@ impl NodeQuery {
     }
 }
 
-async fn find(
+pub(super) async fn find(
     asked: Asked<'_>,
     id: &ID,
     at_least: Option<PositionScalar>,
@@ -116,6 +120,11 @@ async fn find(
         let sees = asked.with(Right::SeeSales)?.organizer;
         wait("orders").await?;
         return Ok(models.order(sees, id).await?.map(|view| Node::Order(view.into())));
+    }
+    if let Ok(id) = RefundId::parse(id) {
+        let sees = asked.with(Right::SeeSales)?.organizer;
+        wait("orders").await?;
+        return Ok(models.refund(sees, id).await?.map(|view| Node::Refund(view.into())));
     }
     if let Ok(id) = TicketId::parse(id) {
         let sees = asked.with(Right::SeeTickets)?.organizer;

@@ -29,9 +29,9 @@ use crate::{
 /// Which holds. Everything that is given must hold.
 #[derive(Debug, Default, InputObject)]
 pub struct HoldFilter {
-    /// Of this show.
+    /// Of this show: `show_01J…`.
     show: Option<ID>,
-    /// Of this buyer.
+    /// Of this buyer: `b-42`.
     buyer: Option<String>,
     /// With this status, as recorded: a hold that has just ended by itself is HELD until that is.
     status: Option<HoldStatus>,
@@ -40,9 +40,9 @@ pub struct HoldFilter {
 /// Which orders. Everything that is given must hold.
 #[derive(Debug, Default, InputObject)]
 pub struct OrderFilter {
-    /// With an item for this show.
+    /// With an item for this show: `show_01J…`.
     show: Option<ID>,
-    /// Of this buyer.
+    /// Of this buyer: `b-42`.
     buyer: Option<String>,
     /// With this status.
     status: Option<OrderStatus>,
@@ -51,7 +51,7 @@ pub struct OrderFilter {
 /// Which refunds. Everything that is given must hold.
 #[derive(Debug, Default, InputObject)]
 pub struct RefundFilter {
-    /// Of this order.
+    /// Of this order: `order_01J…`.
     order: Option<ID>,
     /// With this status: REQUESTED for those that wait for somebody to move the money.
     status: Option<RefundStatus>,
@@ -60,11 +60,11 @@ pub struct RefundFilter {
 /// Which tickets. Everything that is given must hold.
 #[derive(Debug, Default, InputObject)]
 pub struct TicketFilter {
-    /// To this show.
+    /// To this show: `show_01J…`.
     show: Option<ID>,
-    /// Of this order.
+    /// Of this order: `order_01J…`.
     order: Option<ID>,
-    /// Of this buyer.
+    /// Of this buyer: `b-42`.
     buyer: Option<String>,
     /// With this status.
     status: Option<TicketStatus>,
@@ -73,11 +73,11 @@ pub struct TicketFilter {
 /// Which scans. Everything that is given must hold.
 #[derive(Debug, Default, InputObject)]
 pub struct ScanFilter {
-    /// At the gates of this show.
+    /// At the gates of this show: `show_01J…`.
     show: Option<ID>,
-    /// Of this ticket.
+    /// Of this ticket: `ticket_01J…`.
     ticket: Option<ID>,
-    /// At this gate.
+    /// At this gate: `north`.
     gate: Option<String>,
     /// Refused for this reason.
     reason: Option<ScanRefusal>,
@@ -107,7 +107,7 @@ impl SalesQuery {
     async fn hold(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Its global id.")] id: ID,
+        #[graphql(desc = "Its global id: `hold_01J…`.")] id: ID,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -129,14 +129,17 @@ impl SalesQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Everything that is given must hold.")] filter: Option<HoldFilter>,
-        #[graphql(desc = "For operators: only what is this organizer's.")] organizer: Option<ID>,
+        #[graphql(desc = "For operators: only what is this organizer's, `organizer_01J…`.")]
+        organizer: Option<ID>,
         #[graphql(
             desc = "How many, from the beginning or behind `after`: 1 to 100, 20 by default."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Read on behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Read on behind this cursor: `pageInfo.endCursor` of the page before.")]
+        after: Option<String>,
         #[graphql(desc = "How many, from the end or before `before`: 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Read on before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
+        before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
@@ -166,7 +169,7 @@ impl SalesQuery {
     async fn order(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Its global id.")] id: ID,
+        #[graphql(desc = "Its global id: `order_01J…`.")] id: ID,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -187,14 +190,17 @@ impl SalesQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Everything that is given must hold.")] filter: Option<OrderFilter>,
-        #[graphql(desc = "For operators: only what is this organizer's.")] organizer: Option<ID>,
+        #[graphql(desc = "For operators: only what is this organizer's, `organizer_01J…`.")]
+        organizer: Option<ID>,
         #[graphql(
             desc = "How many, from the beginning or behind `after`: 1 to 100, 20 by default."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Read on behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Read on behind this cursor: `pageInfo.endCursor` of the page before.")]
+        after: Option<String>,
         #[graphql(desc = "How many, from the end or before `before`: 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Read on before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
+        before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
@@ -223,14 +229,17 @@ impl SalesQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Everything that is given must hold.")] filter: Option<RefundFilter>,
-        #[graphql(desc = "For operators: only what is this organizer's.")] organizer: Option<ID>,
+        #[graphql(desc = "For operators: only what is this organizer's, `organizer_01J…`.")]
+        organizer: Option<ID>,
         #[graphql(
             desc = "How many, from the beginning or behind `after`: 1 to 100, 20 by default."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Read on behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Read on behind this cursor: `pageInfo.endCursor` of the page before.")]
+        after: Option<String>,
         #[graphql(desc = "How many, from the end or before `before`: 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Read on before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
+        before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
@@ -257,7 +266,7 @@ impl SalesQuery {
     async fn ticket(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Its global id.")] id: ID,
+        #[graphql(desc = "Its global id: `ticket_01J…`.")] id: ID,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -278,14 +287,17 @@ impl SalesQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Everything that is given must hold.")] filter: Option<TicketFilter>,
-        #[graphql(desc = "For operators: only what is this organizer's.")] organizer: Option<ID>,
+        #[graphql(desc = "For operators: only what is this organizer's, `organizer_01J…`.")]
+        organizer: Option<ID>,
         #[graphql(
             desc = "How many, from the beginning or behind `after`: 1 to 100, 20 by default."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Read on behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Read on behind this cursor: `pageInfo.endCursor` of the page before.")]
+        after: Option<String>,
         #[graphql(desc = "How many, from the end or before `before`: 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Read on before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
+        before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
@@ -315,14 +327,17 @@ impl SalesQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Everything that is given must hold.")] filter: Option<ScanFilter>,
-        #[graphql(desc = "For operators: only what is this organizer's.")] organizer: Option<ID>,
+        #[graphql(desc = "For operators: only what is this organizer's, `organizer_01J…`.")]
+        organizer: Option<ID>,
         #[graphql(
             desc = "How many, from the beginning or behind `after`: 1 to 100, 20 by default."
         )]
         first: Option<i32>,
-        #[graphql(desc = "Read on behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "Read on behind this cursor: `pageInfo.endCursor` of the page before.")]
+        after: Option<String>,
         #[graphql(desc = "How many, from the end or before `before`: 1 to 100.")] last: Option<i32>,
-        #[graphql(desc = "Read on before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
+        before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
@@ -354,7 +369,7 @@ impl SalesQuery {
     async fn sales(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The global id of the show.")] show: ID,
+        #[graphql(desc = "The global id of the show: `show_01J…`.")] show: ID,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -374,7 +389,8 @@ impl SalesQuery {
     async fn money(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "For operators: only what is this organizer's.")] organizer: Option<ID>,
+        #[graphql(desc = "For operators: only what is this organizer's, `organizer_01J…`.")]
+        organizer: Option<ID>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,

@@ -1,6 +1,6 @@
 //! Recorded events, and what is made of them for auditors.
 
-use async_graphql::{Context, Enum, ID, Json, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use hakken_domain::envelope::StoredEvent;
 use hakken_projections::models::{
     audit_log,
@@ -15,7 +15,7 @@ use crate::{
     schema::{
         context::{Answer, Asked, answer},
         mutations::{Channel, Direction, ScanRefusal},
-        scalars::{DateTime, PositionScalar},
+        scalars::{AnyJson, DateTime, PositionScalar},
     },
 };
 
@@ -47,13 +47,13 @@ pub struct Event {
     /// The id of the first event of the chain that led to it.
     pub correlation_id: Option<ID>,
     /// What happened, as JSON.
-    pub data: Json<serde_json::Value>,
+    pub data: AnyJson,
     /// The same, byte for byte as it is stored.
     pub raw: String,
 }
 
-fn json(raw: &str) -> Json<serde_json::Value> {
-    Json(serde_json::from_str(raw).unwrap_or_default())
+fn json(raw: &str) -> AnyJson {
+    AnyJson(serde_json::from_str(raw).unwrap_or_default())
 }
 
 impl Event {
@@ -255,6 +255,11 @@ impl Scan {
         self.0.actor.as_str()
     }
 
+    /// The id of the show at whose gate it was.
+    async fn show_id(&self) -> ID {
+        self.0.show.global()
+    }
+
     /// At a gate of which show.
     async fn show(&self, ctx: &Context<'_>) -> Answer<Show> {
         linked_show(ctx, self.0.show).await
@@ -278,6 +283,11 @@ impl Scan {
     /// Why they were not.
     async fn reason(&self) -> Option<ScanRefusal> {
         self.0.refused.map(Into::into)
+    }
+
+    /// The id of the ticket; null for a code of no ticket.
+    async fn ticket_id(&self) -> Option<ID> {
+        self.0.ticket.map(GlobalId::global)
     }
 
     /// Which ticket; null for a code of no ticket.

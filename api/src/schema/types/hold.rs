@@ -127,6 +127,11 @@ impl Hold {
         self.id.global()
     }
 
+    /// The id of the show.
+    async fn show_id(&self) -> ID {
+        self.show.global()
+    }
+
     /// Of which show.
     async fn show(&self, ctx: &Context<'_>) -> Answer<Show> {
         let (asked, id) = (Asked::of(ctx), self.show);

@@ -19,7 +19,7 @@ use crate::{
     schema::{
         context::{Answer, Asked, answer},
         load,
-        scalars::DateTime,
+        scalars::{CurrencyCode, DateTime},
         visible,
     },
 };
@@ -119,6 +119,7 @@ impl Order {
             };
             Refund {
                 id: request.refund.global(),
+                order_id: id.global(),
                 payment: request.payment.to_string(),
                 amount: Money::new(request.amount_minor, currency),
                 cause: request.cause.into(),
@@ -209,8 +210,8 @@ impl Order {
     }
 
     /// Of every amount: a currency of ISO 4217.
-    async fn currency(&self) -> String {
-        self.currency.to_string()
+    async fn currency(&self) -> CurrencyCode {
+        self.currency.into()
     }
 
     /// What was ordered, cancelled items too.
@@ -353,6 +354,11 @@ impl OrderItem {
         self.item.item
     }
 
+    /// The id of the show.
+    async fn show_id(&self) -> ID {
+        self.item.show.global()
+    }
+
     /// To what.
     async fn show(&self, ctx: &Context<'_>) -> Answer<Show> {
         linked_show(ctx, self.item.show).await
@@ -456,7 +462,10 @@ impl From<RefundCause> for RefundReason {
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Refund {
     /// Its global id: `refund_…`.
+    #[graphql(owned)]
     pub id: ID,
+    /// The id of the order whose money it is.
+    pub order_id: ID,
     /// The payment of which it is.
     pub payment: String,
     /// How much.
@@ -465,7 +474,7 @@ pub struct Refund {
     pub cause: RefundReason,
     /// How far it is.
     pub status: RefundStatus,
-    /// The provider's word for it, once it is settled.
+    /// The provider's word for it, once it is settled: `re_3Nx…`.
     pub reference: Option<String>,
 }
 
@@ -493,6 +502,7 @@ impl From<RefundView> for Refund {
     fn from(view: RefundView) -> Self {
         Self {
             id: view.refund.global(),
+            order_id: view.order.global(),
             payment: view.payment.to_string(),
             amount: Money::new(view.amount_minor, view.currency),
             cause: view.cause.into(),

@@ -47,7 +47,7 @@ impl From<&PoolPlaces> for PoolPlacesView {
 /// Places of one pool.
 #[derive(Debug, Clone, InputObject)]
 pub struct PoolPlacesInput {
-    /// The pool, as the seat map names it.
+    /// The pool, as the seat map names it: `floor`.
     pub pool: String,
     /// How many places, 1 or more.
     pub count: u32,

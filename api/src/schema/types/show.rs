@@ -17,7 +17,7 @@ use crate::{
     schema::{
         context::{Answer, Asked, answer},
         load,
-        scalars::DateTime,
+        scalars::{CurrencyCode, DateTime},
     },
 };
 
@@ -68,6 +68,11 @@ impl Show {
         self.scheduled.name.as_str()
     }
 
+    /// The id of the venue.
+    async fn venue_id(&self) -> ID {
+        self.scheduled.venue.global()
+    }
+
     /// Where it takes place.
     async fn venue(&self, ctx: &Context<'_>) -> Answer<Venue> {
         let (asked, id) = (Asked::of(ctx), self.scheduled.venue);
@@ -98,9 +103,9 @@ impl Show {
         self.scheduled.legs()
     }
 
-    /// Of every price: a currency of ISO 4217.
-    async fn currency(&self) -> String {
-        self.scheduled.currency.to_string()
+    /// Of every price: `JPY`.
+    async fn currency(&self) -> CurrencyCode {
+        self.scheduled.currency.into()
     }
 
     /// When one may come in.

@@ -130,6 +130,7 @@ impl From<TicketView> for Ticket {
             code_key: None,
             entries: view.entries,
             inside: view.inside,
+            times: Some(times),
         }
     }
 }
@@ -152,9 +153,19 @@ impl Ticket {
         self.suspended
     }
 
+    /// The id of the show.
+    async fn show_id(&self) -> ID {
+        self.facts.show.global()
+    }
+
     /// To what.
     async fn show(&self, ctx: &Context<'_>) -> Answer<Show> {
         linked_show(ctx, self.facts.show).await
+    }
+
+    /// The id of its order.
+    async fn order_id(&self) -> ID {
+        self.facts.order.global()
     }
 
     /// Of which order. A gate does not see it.

@@ -11,6 +11,7 @@ use hakken_projections::models::{catalogue::VenueView, seat_availability::ShowMa
 
 use crate::{
     auth::Right,
+    faults::Fault,
     ids::GlobalId,
     schema::{
         context::{Answer, Asked, answer},
@@ -119,8 +120,12 @@ impl SeatMap {
     }
 
     /// The whole map in Hakken's own JSON form, which `registerVenue` takes.
-    async fn json(&self) -> async_graphql::Result<String> {
-        Ok(serde_json::to_string(self.map())?)
+    async fn json(&self) -> Answer<String> {
+        answer(async {
+            let text = serde_json::to_string(self.map());
+            text.map(Some).map_err(|error| Fault::Internal(error.to_string()))
+        })
+        .await
     }
 }
 
