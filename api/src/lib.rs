@@ -14,7 +14,7 @@ mod schema;
 
 pub use auth::{NewKey, create_key, create_operator_key};
 pub use codes::ErrorCode;
-pub use http::router;
+pub use http::{LiveLimits, router};
 pub use ids::{BadId, GlobalId};
 pub use ports::{
     ApiContext, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,

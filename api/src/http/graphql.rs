@@ -43,7 +43,7 @@ const LARGE_BODY: usize = 32 << 10;
 /// Most KiB of large bodies in hand at once, over all requests.
 pub(super) const LARGE_BODIES: usize = 64 << 10;
 /// A body takes no longer than this to arrive.
-const ARRIVAL: Duration = Duration::from_secs(30);
+pub(super) const ARRIVAL: Duration = Duration::from_secs(30);
 
 /// A request as the specification has it.
 #[derive(Debug, Default, Deserialize)]
@@ -53,9 +53,7 @@ pub(crate) struct Parameters {
     pub(crate) operation: Option<String>,
     #[serde(default)]
     pub(crate) variables: Variables,
-    /// Nothing is asked of them yet; they must be an object all the same.
-    #[serde(rename = "extensions")]
-    pub(crate) _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+    pub(crate) extensions: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 impl Parameters {
@@ -104,12 +102,12 @@ pub(super) struct UrlParameters {
 }
 
 impl UrlParameters {
-    fn read(self) -> Result<Parameters, RequestError> {
+    pub(super) fn read(self) -> Result<Parameters, RequestError> {
         Ok(Parameters {
             query: self.query,
             operation: self.operation.filter(|name| !name.is_empty()),
             variables: object("variables", self.variables)?,
-            _extensions: object("extensions", self.extensions)?,
+            extensions: object("extensions", self.extensions)?,
         })
     }
 }
@@ -226,11 +224,14 @@ async fn read(
 pub(super) async fn not_allowed() -> HttpResponse {
     let message = "Send GraphQL requests with POST, or queries with GET.";
     let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", message);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static("GET, POST, PUT, DELETE"));
     response
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+/// Whether the body is JSON in UTF-8.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let Some(kind) = kind else { return false };
     let mut parts = kind.split(';').map(str::trim);
@@ -289,8 +290,9 @@ async fn answer(
         return response;
     }
     if document.kind == OperationType::Subscription {
-        let message = "Subscriptions are served over WebSocket, at the same path, with the \
-                       subprotocol graphql-transport-ws.";
+        let message = "Subscriptions are served at the same path over WebSocket, with the \
+                       subprotocol graphql-transport-ws, and as an event stream: accept \
+                       text/event-stream.";
         let error = RequestError { code: "BAD_REQUEST", message: message.to_owned() };
         return refused(media, StatusCode::BAD_REQUEST, &error);
     }
@@ -367,7 +369,7 @@ pub(super) fn span_of(kind: &'static str, caller: Option<&Caller>) -> Span {
 }
 
 /// The header of the draft is a quoted string; everybody sends it bare.
-fn unquoted(key: &str) -> String {
+pub(super) fn unquoted(key: &str) -> String {
     let inner = key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));
     inner.unwrap_or(key).to_owned()
 }
@@ -390,7 +392,7 @@ pub(super) async fn caller(app: &App, headers: &HeaderMap) -> Result<Option<Call
     }
 }
 
-fn unauthenticated(fault: &Fault) -> HttpResponse {
+pub(super) fn unauthenticated(fault: &Fault) -> HttpResponse {
     let mut response = super::fault(StatusCode::UNAUTHORIZED, fault);
     let scheme = HeaderValue::from_static("Bearer realm=\"hakken\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);

@@ -1,13 +1,15 @@
-//! The routes: GraphQL over HTTP and WebSocket, GraphiQL, health and metrics. Every request has
+//! The routes: GraphQL over HTTP, WebSocket and event streams, GraphiQL, health and metrics. Every request has
 //! an id and a span, and is counted.
 
 mod document;
 mod graphql;
 mod health;
 mod known;
+mod live;
 mod pages;
 pub(crate) mod polls;
 mod protocol;
+mod sse;
 mod websocket;
 
 use std::{
@@ -30,7 +32,9 @@ use axum::{
 };
 use hakken_domain::text::shortened_within;
 use known::KnownDocuments;
+pub use live::LiveLimits;
 use polls::Polls;
+use sse::EventStreams;
 use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, field::Empty, info_span, warn};
 
@@ -62,8 +66,9 @@ pub(crate) struct Parts {
     pub(crate) metrics: Arc<Metrics>,
     /// Room for large bodies, in KiB.
     large_bodies: Arc<Semaphore>,
-    /// Room for operations over WebSockets.
+    /// Room for operations that are answered live.
     operations: Arc<Semaphore>,
+    event_streams: EventStreams,
     ids: RequestIds,
 }
 
@@ -102,9 +107,11 @@ pub fn router(api: ApiContext) -> Router {
         api,
         metrics,
         large_bodies: Arc::new(Semaphore::new(graphql::LARGE_BODIES)),
-        operations: Arc::new(Semaphore::new(websocket::ALL_OPERATIONS)),
+        operations: Arc::new(Semaphore::new(live::ALL_OPERATIONS)),
+        event_streams: EventStreams::default(),
     }));
     let endpoint = get(graphql::get).post(graphql::post).fallback(graphql::not_allowed);
+    let endpoint = endpoint.layer(from_fn_with_state(app.clone(), sse::divert));
     Router::new()
         .route(ENDPOINT, endpoint)
         .route("/", get(pages::home))

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use async_graphql::{SDLExportOptions, ValidationMode};
 
+pub(crate) use feed::FeedPlace;
 pub use mutations::Mutation;
 pub use queries::Query;
 pub use subscriptions::Subscription;

@@ -23,8 +23,8 @@ use hakken_adapters::{
     system::{ManualClock, SeededIds},
 };
 use hakken_api::{
-    ApiContext, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,
-    SecretSource, create_operator_key,
+    ApiContext, LiveLimits, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader,
+    SeatMark, SecretSource, create_operator_key,
 };
 use hakken_commands::{
     WriteOptions, WriteSide,
@@ -192,6 +192,7 @@ impl Stage {
             pictures: Some(Arc::new(Seating)),
             payments_mode: "simulated".to_owned(),
             version: "test".to_owned(),
+            live: LiveLimits::default(),
         });
         Self { memory, write, models, router }
     }

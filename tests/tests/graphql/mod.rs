@@ -1,6 +1,8 @@
 //! The API as its users see it: over HTTP and WebSocket, with few actors.
 
 mod access;
+mod event_streams;
+mod feed;
 mod http;
 mod queries;
 mod refusals;

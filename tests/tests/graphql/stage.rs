@@ -20,8 +20,8 @@ use hakken_adapters::{
     system::{ManualClock, SeededIds},
 };
 use hakken_api::{
-    ApiContext, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,
-    SecretSource, create_operator_key,
+    ApiContext, LiveLimits, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader,
+    SeatMark, SecretSource, create_operator_key,
 };
 use hakken_commands::{
     WriteOptions, WriteSide,
@@ -91,6 +91,10 @@ pub struct Ground {
     pub seed: u64,
     /// The operator's key, if another stage on the same ground has made it.
     pub operator: Option<String>,
+    /// What the API tells as the feed, if it is another one than the read models follow.
+    pub told: Option<Arc<dyn EventFeed>>,
+    /// How long those who are told live may take.
+    pub live: LiveLimits,
 }
 
 impl Ground {
@@ -106,6 +110,8 @@ impl Ground {
             gateway: Arc::new(SimulatedGateway::new()),
             seed: 1,
             operator: None,
+            told: None,
+            live: LiveLimits::default(),
         }
     }
 }
@@ -116,7 +122,7 @@ impl Stage {
     }
 
     pub async fn on(ground: Ground) -> Self {
-        let Ground { store, side, feed, rows, clock, gateway, seed, operator } = ground;
+        let Ground { store, side, feed, rows, clock, gateway, seed, operator, told, live } = ground;
         let ids = Arc::new(SeededIds::new(seed));
         let ports = Ports { store, side, clock: clock.clone(), ids };
         let secret = EngineSecret(Arc::new([7; 32]));
@@ -127,18 +133,32 @@ impl Stage {
         let router = hakken_api::router(ApiContext {
             write: write.clone(),
             models: models.clone(),
-            feed,
+            feed: told.unwrap_or(feed),
             secret: secret.clone(),
             seat_maps: Arc::new(Seating),
             pictures: Some(Arc::new(Seating)),
             payments_mode: "simulated".to_owned(),
             version: "test".to_owned(),
+            live,
         });
         let operator = match operator {
             Some(operator) => operator,
             None => create_operator_key(write.desk(), &secret, &FixedSecret).await.unwrap(),
         };
         Self { write, models, clock, gateway, router, operator }
+    }
+
+    /// Serves it on a port of its own. The system keeps so little of what is not read that a slow
+    /// reader is soon noticed.
+    pub async fn listen(&self) -> std::net::SocketAddr {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_send_buffer_size(16 << 10).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1_024).unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = self.router.clone();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
     }
 
     /// Who runs the engine.
