@@ -83,9 +83,26 @@ pub struct Serve {
     /// How the log is written to standard error.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "HAKKEN_LOG_FORMAT")]
     pub log: LogFormat,
+    /// Which documents are carried out.
+    #[command(flatten)]
+    pub documents: Documents,
     /// How much at once.
     #[command(flatten)]
     pub limits: ServeLimits,
+}
+
+/// Which GraphQL documents a server carries out: all of them, if nothing is said.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Documents")]
+pub struct Documents {
+    /// Documents that clients may send by their names or hashes alone: a .graphql file, a .json
+    /// collection of a build tool (names and documents, or Apollo's manifest), or a directory of
+    /// such files. May be given several times.
+    #[arg(long, value_name = "PATH", env = "HAKKEN_TRUSTED_DOCUMENTS")]
+    pub trusted_documents: Vec<PathBuf>,
+    /// Carry out no other documents. GraphiQL, which asks for the schema, has nothing to show then.
+    #[arg(long, requires = "trusted_documents", env = "HAKKEN_ONLY_TRUSTED")]
+    pub only_trusted: bool,
 }
 
 /// How much a server does at once. What comes beyond is refused at once, with `THROTTLED`.

@@ -5,6 +5,7 @@ mod cli;
 mod client;
 mod connections;
 mod demo;
+mod documents;
 mod logging;
 mod node;
 mod recovery;

@@ -3,7 +3,7 @@
 use std::{io::Write, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use hakken_api::{ApiContext, LiveLimits, NewKey, create_key, create_operator_key};
+use hakken_api::{ApiContext, DocumentRules, LiveLimits, NewKey, create_key, create_operator_key};
 use hakken_commands::engine::{self, Health};
 use hakken_domain::{apikey::Role, names::ActorRef};
 use hakken_projections::feed::EventFeed;
@@ -11,7 +11,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
     cli::{self, PaymentsMode},
-    connections,
+    connections, documents,
     node::Node,
     wiring::{Pictures, SeatMaps, SystemSecrets},
 };
@@ -33,16 +33,18 @@ pub struct Options {
     pub connections: connections::Limits,
     /// Bounds of its write loop.
     pub engine: engine::Limits,
+    /// Which documents it carries out.
+    pub documents: DocumentRules,
 }
 
 impl Options {
     /// With the usual bounds.
     pub fn usual(listen: SocketAddr, payments: PaymentsMode) -> Self {
         let (connections, engine) = (connections::Limits::default(), engine::Limits::default());
-        Self { listen, payments, connections, engine }
+        Self { listen, payments, connections, engine, documents: DocumentRules::default() }
     }
 
-    fn of(options: &cli::Serve) -> Self {
+    fn of(options: &cli::Serve) -> Result<Self> {
         let limits = &options.limits;
         let connections = connections::Limits {
             connections: limits.max_connections as usize,
@@ -59,7 +61,9 @@ impl Options {
             },
             ..engine::Limits::default()
         };
-        Self { listen: options.listen, payments: options.payments, connections, engine }
+        let documents = documents::rules(&options.documents)?;
+        let (listen, payments) = (options.listen, options.payments);
+        Ok(Self { listen, payments, connections, engine, documents })
     }
 }
 
@@ -76,14 +80,14 @@ pub struct Server {
 impl Server {
     /// Opens the data directory and listens. Read models may still be catching up.
     pub async fn start(data: &Path, options: Options) -> Result<Self> {
-        let Options { listen, payments, connections, engine } = options;
+        let Options { listen, payments, connections, engine, documents } = options;
         let listener = TcpListener::bind(listen).await.with_context(|| {
             format!("nothing can listen on {listen}: choose another address with --listen")
         })?;
         let address = listener.local_addr()?;
         let node = Node::open(data, payments, engine).await?;
         node.sign(&format!("which serves http://{address}"));
-        let router = hakken_api::router(ApiContext {
+        let context = ApiContext {
             write: node.write.clone(),
             models: node.read.clone(),
             feed: node.store.clone() as Arc<dyn EventFeed>,
@@ -93,7 +97,8 @@ impl Server {
             payments_mode: payments.name().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             live: LiveLimits::default(),
-        });
+        };
+        let router = hakken_api::router_with(context, documents);
         let (stop, stopped) = watch::channel(false);
         let serving = connections::serve(listener, router, connections, told(stopped.clone()));
         let task = tokio::spawn(async move {
@@ -158,7 +163,7 @@ async fn told(mut stop: watch::Receiver<bool>) {
 pub async fn run(options: cli::Serve) -> Result<ExitCode> {
     let mut signals = Signals::new()?;
     let data = &options.data.data;
-    let server = Server::start(data, Options::of(&options)).await?;
+    let server = Server::start(data, Options::of(&options)?).await?;
     server.node.recovery.tell(&server.node.read).await?;
     let address = server.address;
     say(&format!("Hakken serves http://{address}/graphql"));

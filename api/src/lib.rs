@@ -2,6 +2,8 @@
 //! wires its ports ([`ApiContext`]) and serves the router.
 
 mod auth;
+#[cfg(feature = "bare")]
+mod bare;
 mod codes;
 mod faults;
 mod graphiql;
@@ -11,13 +13,17 @@ mod metrics;
 mod ports;
 mod refusals;
 mod schema;
+mod trusted;
 
 pub use auth::{NewKey, create_key, create_operator_key};
+#[cfg(feature = "bare")]
+pub use bare::Bare;
 pub use codes::ErrorCode;
-pub use http::{LiveLimits, router};
+pub use http::{LiveLimits, router, router_with};
 pub use ids::{BadId, GlobalId};
 pub use ports::{
     ApiContext, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,
     SecretSource,
 };
 pub use schema::sdl;
+pub use trusted::{BadDocuments, DocumentRules, TrustedDocuments};

@@ -1,9 +1,11 @@
 //! The program as its users have it: the built binary, its files, its exit codes.
 
 mod bounds;
+mod clients;
 mod crash;
 mod damage;
 mod demo;
+mod documents;
 mod help;
 mod program;
 mod serve;

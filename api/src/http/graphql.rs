@@ -1,30 +1,30 @@
 //! GraphQL over HTTP, after the specification's second stage: only JSON bodies, queries alone over
 //! GET, one operation a request, and errors always as JSON with `extensions.code`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use async_graphql::{
     Request, Response, Value, Variables,
     parser::types::{ExecutableDocument, OperationType},
 };
 use axum::{
-    body::{Body, Bytes, HttpBody, to_bytes},
+    body::{Body, Bytes},
     extract::{
         Query, State,
         ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
     },
-    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
-    response::{IntoResponse, Response as HttpResponse},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    response::Response as HttpResponse,
 };
 use hakken_domain::text::shortened_within;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use tracing::{Span, info_span};
 
 use super::{
-    App,
+    App, body,
+    delivery::{Content, Keeping},
     document::{self, Document, RequestError},
-    pages,
+    idempotency, pages,
     polls::PollNote,
     problem,
     protocol::Media,
@@ -33,22 +33,16 @@ use super::{
 use crate::{
     auth::{self, Anybody, AuthError, Caller},
     faults::Fault,
-    schema::context::IdempotencyHeader,
+    schema::{batch::Batches, context::IdempotencyHeader},
 };
-
-/// Most bytes of a body: a seat map of 80,000 seats fits.
-const MAX_BODY: usize = 8 << 20;
-/// A body of more bytes needs a place among [`LARGE_BODIES`].
-const LARGE_BODY: usize = 32 << 10;
-/// Most KiB of large bodies in hand at once, over all requests.
-pub(super) const LARGE_BODIES: usize = 64 << 10;
-/// A body takes no longer than this to arrive.
-pub(super) const ARRIVAL: Duration = Duration::from_secs(30);
 
 /// A request as the specification has it.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Parameters {
     pub(crate) query: Option<String>,
+    /// The name of a document, in the place of its text.
+    #[serde(rename = "documentId")]
+    pub(crate) document_id: Option<String>,
     #[serde(rename = "operationName")]
     pub(crate) operation: Option<String>,
     #[serde(default)]
@@ -77,7 +71,8 @@ impl Parameters {
         let text = self.query.as_deref().filter(|text| !text.trim().is_empty());
         text.ok_or_else(|| RequestError {
             code: "BAD_REQUEST",
-            message: "`query` is missing: the document to execute.".to_owned(),
+            message: "`query` is missing: the document to execute (or its name, `documentId`)."
+                .to_owned(),
         })
     }
 
@@ -95,6 +90,8 @@ impl Parameters {
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct UrlParameters {
     query: Option<String>,
+    #[serde(rename = "documentId")]
+    document_id: Option<String>,
     #[serde(rename = "operationName")]
     operation: Option<String>,
     variables: Option<String>,
@@ -102,9 +99,14 @@ pub(super) struct UrlParameters {
 }
 
 impl UrlParameters {
+    fn names_nothing(&self) -> bool {
+        self.query.is_none() && self.document_id.is_none() && self.extensions.is_none()
+    }
+
     pub(super) fn read(self) -> Result<Parameters, RequestError> {
         Ok(Parameters {
             query: self.query,
+            document_id: self.document_id,
             operation: self.operation.filter(|name| !name.is_empty()),
             variables: object("variables", self.variables)?,
             extensions: object("extensions", self.extensions)?,
@@ -130,6 +132,7 @@ fn object<T: Default + DeserializeOwned>(
 pub(super) async fn get(
     State(app): State<App>,
     socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    uri: Uri,
     url: Result<Query<UrlParameters>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
 ) -> HttpResponse {
@@ -141,12 +144,18 @@ pub(super) async fn get(
         Ok(Query(url)) => url,
         Err(error) => return bad_request(Media::Json, &error.body_text()),
     };
-    if url.query.is_none() && accept.is_some_and(|accept| accept.contains("text/html")) {
+    if url.names_nothing() && accept.is_some_and(|accept| accept.contains("text/html")) {
         return pages::explorer();
     }
     let Some(media) = Media::negotiate(accept) else { return not_acceptable() };
+    // No body of a request begins with this.
+    let poll = Bytes::from(format!("?{}", uri.query().unwrap_or_default()));
+    let asked = Asked { method: Method::GET, headers, media, poll };
+    if let Some(response) = polled(&app, &asked).await {
+        return response;
+    }
     match url.read() {
-        Ok(parameters) => answer(app, &Method::GET, &headers, media, parameters, None).await,
+        Ok(parameters) => answer(app, asked, parameters).await,
         Err(error) => refused(media, StatusCode::BAD_REQUEST, &error),
     }
 }
@@ -155,69 +164,40 @@ pub(super) async fn get(
 pub(super) async fn post(State(app): State<App>, headers: HeaderMap, body: Body) -> HttpResponse {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
     let Some(media) = Media::negotiate(accept) else { return not_acceptable() };
-    if !is_json(&headers) {
-        return problem(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "BAD_REQUEST",
-            "Send the request as JSON, with the header Content-Type: application/json.",
-        );
-    }
-    // Kept until all is answered: what is read of a body takes memory, too.
-    let (body, _room) = match read(&app, body).await {
+    let (body, _room) = match body::read(&app, &headers, body).await {
         Ok(read) => read,
         Err(response) => return response,
     };
-    if app.polls.knows(&body)
-        && let Some(response) = polled(&app, &headers, media, &body).await
-    {
+    let asked = Asked { method: Method::POST, headers, media, poll: body };
+    if let Some(response) = polled(&app, &asked).await {
         return response;
     }
-    match Parameters::from_json(&body) {
-        Ok(parameters) => answer(app, &Method::POST, &headers, media, parameters, Some(body)).await,
+    match Parameters::from_json(&asked.poll) {
+        Ok(parameters) => answer(app, asked, parameters).await,
         Err(error) => refused(media, StatusCode::BAD_REQUEST, &error),
     }
 }
 
-/// The answer to a poll that was answered before and of which nothing has changed since.
-async fn polled(
-    app: &App,
-    headers: &HeaderMap,
+/// What is asked, beside the document and its variables.
+struct Asked {
+    method: Method,
+    headers: HeaderMap,
     media: Media,
-    body: &Bytes,
-) -> Option<HttpResponse> {
-    let caller = caller(app, headers).await.ok()??;
-    let answer = app.polls.answer(&app.api, &caller, body, media).await?;
-    record(Some(&caller));
-    app.metrics.ran("query");
-    Some((StatusCode::OK, [(header::CONTENT_TYPE, media.header())], answer).into_response())
+    /// All that the client sent of the request: who sends the same asks the same.
+    poll: Bytes,
 }
 
-/// Reads a body, if there is room for one that large. Who does not say how large it is may need
-/// as much as is allowed.
-async fn read(
-    app: &App,
-    body: Body,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), HttpResponse> {
-    let length = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
-    let most = length.map_or(MAX_BODY, |length| length.min(MAX_BODY));
-    let room = if most > LARGE_BODY {
-        let kib = most.div_ceil(1 << 10) as u32;
-        let room = app.large_bodies.clone().try_acquire_many_owned(kib);
-        Some(room.map_err(|_| super::fault(StatusCode::SERVICE_UNAVAILABLE, &Fault::Busy))?)
-    } else {
-        None
-    };
-    match timeout(ARRIVAL, to_bytes(body, most)).await {
-        Ok(Ok(body)) => Ok((body, room)),
-        Ok(Err(_)) => {
-            let message = format!("The body is cut off, or has more than {MAX_BODY} bytes.");
-            Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "BAD_REQUEST", &message))
-        }
-        Err(_) => {
-            let message = format!("The body did not arrive in {} s.", ARRIVAL.as_secs());
-            Err(problem(StatusCode::REQUEST_TIMEOUT, "BAD_REQUEST", &message))
-        }
+/// The answer to a poll that was answered before and of which nothing has changed since.
+async fn polled(app: &App, asked: &Asked) -> Option<HttpResponse> {
+    let Asked { method, headers, media, poll } = asked;
+    if !app.polls.knows(poll) {
+        return None;
     }
+    let caller = caller(app, headers).await.ok()??;
+    let answer = app.polls.answer(&app.api, &caller, poll, *media).await?;
+    record(Some(&caller));
+    app.metrics.ran("query");
+    Some(answer.response(headers, Keeping::of(method)).await)
 }
 
 /// Any other method.
@@ -228,23 +208,6 @@ pub(super) async fn not_allowed() -> HttpResponse {
         .headers_mut()
         .insert(header::ALLOW, HeaderValue::from_static("GET, POST, PUT, DELETE"));
     response
-}
-
-/// Whether the body is JSON in UTF-8.
-pub(super) fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let Some(kind) = kind else { return false };
-    let mut parts = kind.split(';').map(str::trim);
-    let is_json = parts.next().is_some_and(|kind| kind.eq_ignore_ascii_case("application/json"));
-    is_json
-        && parts.all(|part| {
-            let charset = part
-                .split_once('=')
-                .filter(|(name, _)| name.trim().eq_ignore_ascii_case("charset"));
-            charset.is_none_or(|(_, value)| {
-                value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
-            })
-        })
 }
 
 fn not_acceptable() -> HttpResponse {
@@ -267,47 +230,33 @@ fn refused(media: Media, status: StatusCode, error: &RequestError) -> HttpRespon
     response
 }
 
-async fn answer(
-    app: App,
-    method: &Method,
-    headers: &HeaderMap,
-    media: Media,
-    parameters: Parameters,
-    body: Option<Bytes>,
-) -> HttpResponse {
-    let (document, is_known) = match document(&app, &parameters) {
+async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpResponse {
+    let Asked { method, headers, media, poll } = asked;
+    let stored = app.stored.resolve(&mut parameters);
+    let found = stored.and_then(|keep| Ok((keep, document(&app, &parameters)?)));
+    let (keep, (document, is_known)) = match found {
         Ok(found) => found,
-        Err(error) if error.code == "BAD_REQUEST" => {
-            return refused(media, StatusCode::BAD_REQUEST, &error);
-        }
-        Err(error) => return refused(media, media.request_error(), &error),
+        Err(error) => return refused(media, media.status_of(&error), &error),
     };
-    if *method == Method::GET && document.kind != OperationType::Query {
-        let message = "Only queries may be sent with GET: send this one with POST.";
-        let error = RequestError { code: "BAD_REQUEST", message: message.to_owned() };
-        let mut response = refused(media, StatusCode::METHOD_NOT_ALLOWED, &error);
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+    if let Err(response) = check_method(&method, &document, media) {
         return response;
     }
-    if document.kind == OperationType::Subscription {
-        let message = "Subscriptions are served at the same path over WebSocket, with the \
-                       subprotocol graphql-transport-ws, and as an event stream: accept \
-                       text/event-stream.";
-        let error = RequestError { code: "BAD_REQUEST", message: message.to_owned() };
-        return refused(media, StatusCode::BAD_REQUEST, &error);
-    }
-    let caller = match caller(&app, headers).await {
+    let caller = match caller(&app, &headers).await {
         Ok(caller) => caller,
         Err(response) => return with_media(response, media),
     };
     if caller.is_none() && !document.introspects {
         return with_media(unauthenticated(&Fault::NoKey), media);
     }
-    let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
-    let idempotency = IdempotencyHeader(key.map(unquoted));
+    let idempotency = match idempotency::key(&headers) {
+        Ok(key) => IdempotencyHeader::new(key),
+        Err(error) => return refused(media, StatusCode::BAD_REQUEST, &error),
+    };
     record(caller.as_ref());
     app.metrics.ran(document.kind_name());
-    let text = if is_known { None } else { parameters.query.clone() };
+    // Nobody without a key decides what is kept.
+    let text = if is_known || caller.is_none() { None } else { parameters.query.clone() };
+    let keep = caller.is_some().then_some(keep);
     // What was valid once needs no second proof, but for the values of its variables.
     let is_valid = is_known && app.documents.takes(&document, &parameters.variables);
     let schema = if is_valid { &app.trusting } else { &app.schema };
@@ -316,28 +265,60 @@ async fn answer(
     if document.polls {
         request = request.data(note.clone());
     }
-    let mut response = schema.execute(request.data(Anybody(caller)).data(idempotency)).await;
+    let mut response = schema
+        .execute(request.data(Anybody(caller)).data(idempotency).data(Batches::default()))
+        .await;
     let executed = coded(&mut response);
-    if let Some(text) = text.filter(|_| executed) {
-        app.documents.keep(&text, document);
+    if executed {
+        if let Some(text) = text {
+            app.documents.keep(&text, document);
+        }
+        if let Some(keep) = keep {
+            app.stored.keep(keep);
+        }
     }
     let answer = match serde_json::to_vec(&Answer::of(&response, executed)) {
-        Ok(answer) => Bytes::from(answer),
+        Ok(answer) => Content::new(media.header(), answer),
         Err(error) => {
             let fault = Fault::Internal(error.to_string());
             return super::fault(StatusCode::INTERNAL_SERVER_ERROR, &fault);
         }
     };
-    if let (Some(polled), Some(body), []) = (note.take(), body, response.errors.as_slice()) {
-        app.polls.keep(&body, media, polled, answer.clone());
+    let is_whole = executed && response.errors.is_empty();
+    if let (Some(polled), true) = (note.take(), is_whole) {
+        app.polls.keep(&poll, media, polled, answer.clone());
     }
-    let status = if executed { StatusCode::OK } else { media.request_error() };
+    let keeping = match Keeping::of(&method) {
+        Keeping::Asking if !is_whole => Keeping::Forbidden,
+        keeping => keeping,
+    };
     let later = response.errors.iter().filter_map(retry_after).max();
-    let mut response = (status, [(header::CONTENT_TYPE, media.header())], answer).into_response();
+    let mut response = answer.response(&headers, keeping).await;
+    if !executed {
+        *response.status_mut() = media.request_error();
+    }
     if let Some(seconds) = later {
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
+}
+
+/// Whether an operation of this kind may come this way.
+fn check_method(method: &Method, document: &Document, media: Media) -> Result<(), HttpResponse> {
+    let bad = |message: &str| RequestError { code: "BAD_REQUEST", message: message.to_owned() };
+    if *method == Method::GET && document.kind != OperationType::Query {
+        let error = bad("Only queries may be sent with GET: send this one with POST.");
+        let mut response = refused(media, StatusCode::METHOD_NOT_ALLOWED, &error);
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return Err(response);
+    }
+    if document.kind == OperationType::Subscription {
+        let error =
+            bad("Subscriptions are served at the same path over WebSocket, with the subprotocol \
+             graphql-transport-ws, and as an event stream: accept text/event-stream.");
+        return Err(refused(media, StatusCode::BAD_REQUEST, &error));
+    }
+    Ok(())
 }
 
 /// Reads and measures the document, unless it was carried out before.
@@ -366,12 +347,6 @@ pub(super) fn span_of(kind: &'static str, caller: Option<&Caller>) -> Span {
         "subscription" => info_span!("subscription", key, role),
         _ => info_span!("query", key, role),
     }
-}
-
-/// The header of the draft is a quoted string; everybody sends it bare.
-pub(super) fn unquoted(key: &str) -> String {
-    let inner = key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));
-    inner.unwrap_or(key).to_owned()
 }
 
 /// Whose key the request shows, if it shows one.

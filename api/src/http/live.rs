@@ -21,7 +21,7 @@ use super::{
 use crate::{
     auth::{Anybody, Caller},
     faults::Fault,
-    schema::{FeedPlace, context::IdempotencyHeader},
+    schema::{FeedPlace, batch::Batches, context::IdempotencyHeader},
 };
 
 /// Most operations at once over all connections.
@@ -126,9 +126,14 @@ impl Operation {
 }
 
 /// The gate of every operation that is answered live.
-pub(super) fn admit(app: &App, asker: Asker, parameters: Parameters) -> Result<Operation, Refusal> {
+pub(super) fn admit(
+    app: &App,
+    asker: Asker,
+    mut parameters: Parameters,
+) -> Result<Operation, Refusal> {
     let slot = app.operations.clone().try_acquire_owned();
     let slot = slot.map_err(|_| Refusal::Fault(Fault::Busy))?;
+    let keep = app.stored.resolve(&mut parameters).map_err(Refusal::Request)?;
     let document = parameters.document().map_err(Refusal::Request)?;
     let Asker { caller, idempotency, resume } = asker;
     if caller.is_none() && !document.introspects {
@@ -142,6 +147,7 @@ pub(super) fn admit(app: &App, asker: Asker, parameters: Parameters) -> Result<O
         .request(document.parsed)
         .data(Anybody(caller))
         .data(idempotency)
+        .data(Batches::default())
         .data(place.clone());
     let schema = app.schema.clone();
     let answers: Answers = if kind == "subscription" {
@@ -152,10 +158,13 @@ pub(super) fn admit(app: &App, asker: Asker, parameters: Parameters) -> Result<O
         let answer = async move { schema.execute(request).await }.instrument(span);
         Box::pin(once(answer))
     };
-    // The slot is kept as long as there may be answers.
-    let answers = answers.map(move |answer| {
+    let (app, mut keep) = (app.clone(), Some(keep));
+    let answers = answers.inspect(move |answer| {
+        // The slot is kept as long as there may be answers.
         let _ = &slot;
-        answer
+        if let Some(keep) = keep.take_if(|_| answer.errors.is_empty()) {
+            app.stored.keep(keep);
+        }
     });
     Ok(Operation { kind, answers: Box::pin(answers), place })
 }

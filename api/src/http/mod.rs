@@ -1,15 +1,19 @@
-//! The routes: GraphQL over HTTP, WebSocket and event streams, GraphiQL, health and metrics. Every request has
-//! an id and a span, and is counted.
+//! The routes: GraphQL over HTTP, WebSocket and event streams, GraphiQL, health and metrics. Every
+//! request has an id and a span, and is counted.
 
-mod document;
+mod body;
+mod delivery;
+pub(crate) mod document;
 mod graphql;
 mod health;
+mod idempotency;
 mod known;
 mod live;
 mod pages;
 pub(crate) mod polls;
 mod protocol;
 mod sse;
+mod stored;
 mod websocket;
 
 use std::{
@@ -35,6 +39,7 @@ use known::KnownDocuments;
 pub use live::LiveLimits;
 use polls::Polls;
 use sse::EventStreams;
+use stored::StoredDocuments;
 use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, field::Empty, info_span, warn};
 
@@ -43,11 +48,16 @@ use crate::{
     metrics::Metrics,
     ports::ApiContext,
     schema::{self, Schema},
+    trusted::DocumentRules,
 };
 
 /// The path of the endpoint, for HTTP and WebSocket alike.
 pub(crate) const ENDPOINT: &str = "/graphql";
 const REQUEST_ID: &str = "x-request-id";
+/// Most bytes of a URL: more than that is for POST.
+const MAX_URL: usize = 32 << 10;
+/// Most bytes of all headers together.
+const MAX_HEADERS: usize = 32 << 10;
 /// Whoever waits longer than the checkout of an order may take is worth a line in the log.
 const LONG: Duration = Duration::from_secs(10);
 
@@ -62,7 +72,9 @@ pub(crate) struct Parts {
     /// The same, for documents that are known to be valid.
     trusting: Schema,
     documents: KnownDocuments,
+    stored: StoredDocuments,
     polls: Polls,
+    assets: pages::Assets,
     pub(crate) metrics: Arc<Metrics>,
     /// Room for large bodies, in KiB.
     large_bodies: Arc<Semaphore>,
@@ -93,8 +105,13 @@ impl RequestIds {
 }
 
 /// The whole API as a router: `/graphql`, `/graphiql/…`, `/livez`, `/readyz`, `/metrics`. Serve it
-/// with `axum::serve`; it takes care of its own limits and errors.
+/// with `axum::serve`; it takes care of its own limits and errors. Every document is carried out.
 pub fn router(api: ApiContext) -> Router {
+    router_with(api, DocumentRules::default())
+}
+
+/// The same; these documents may be sent by their names, or no others at all.
+pub fn router_with(api: ApiContext, rules: DocumentRules) -> Router {
     let metrics = Arc::new(Metrics::default());
     let seed = api.write.engine().seed();
     let schema = |mode| schema::schema(api.clone(), metrics.clone(), mode);
@@ -102,16 +119,17 @@ pub fn router(api: ApiContext) -> Router {
         schema: schema(ValidationMode::Strict),
         trusting: schema(ValidationMode::Fast),
         documents: KnownDocuments::new(&schema::sdl()),
+        stored: StoredDocuments::new(rules),
         polls: Polls::new(),
+        assets: pages::Assets::default(),
         ids: RequestIds { seed, next: AtomicU64::new(1) },
         api,
         metrics,
-        large_bodies: Arc::new(Semaphore::new(graphql::LARGE_BODIES)),
+        large_bodies: Arc::new(Semaphore::new(body::LARGE_BODIES)),
         operations: Arc::new(Semaphore::new(live::ALL_OPERATIONS)),
         event_streams: EventStreams::default(),
     }));
     let endpoint = get(graphql::get).post(graphql::post).fallback(graphql::not_allowed);
-    let endpoint = endpoint.layer(from_fn_with_state(app.clone(), sse::divert));
     Router::new()
         .route(ENDPOINT, endpoint)
         .route("/", get(pages::home))
@@ -123,6 +141,7 @@ pub fn router(api: ApiContext) -> Router {
         .route("/metrics", get(health::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(only_get)
+        .layer(from_fn_with_state(app.clone(), sse::divert))
         .layer(from_fn_with_state(app.clone(), observed))
         .with_state(app)
 }
@@ -158,7 +177,10 @@ async fn observed(State(app): State<App>, mut request: Request, next: Next) -> R
     }
     let begun = Instant::now();
     let work = async {
-        let mut response = next.run(request).await;
+        let mut response = match too_large(&request) {
+            Some(refused) => refused,
+            None => next.run(request).await,
+        };
         let took = begun.elapsed();
         let status = response.status().as_u16();
         app.metrics.answered(route, status, took);
@@ -176,6 +198,24 @@ async fn observed(State(app): State<App>, mut request: Request, next: Next) -> R
         response
     };
     work.instrument(span).await
+}
+
+/// What comes before the body has bounds that are told; beyond twice as much the connection itself
+/// ends it without a word.
+fn too_large(request: &Request) -> Option<Response> {
+    let url = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
+    if url > MAX_URL {
+        let message = format!(
+            "The URL has {url} bytes, at most {MAX_URL} are allowed: send the request with POST."
+        );
+        return Some(problem(StatusCode::URI_TOO_LONG, "BAD_REQUEST", &message));
+    }
+    let fields = request.headers().iter();
+    let bytes: usize = fields.map(|(name, value)| name.as_str().len() + value.len()).sum();
+    (bytes > MAX_HEADERS).then(|| {
+        let message = format!("The headers have {bytes} bytes, at most {MAX_HEADERS} are allowed.");
+        problem(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "BAD_REQUEST", &message)
+    })
 }
 
 /// Short, and nothing that could write a line of its own into a log.

@@ -1,6 +1,12 @@
 //! What people look at: GraphiQL, and pictures of seat maps.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
 use axum::{
+    body::Bytes,
     extract::{
         Path, Query, State,
         rejection::{PathRejection, QueryRejection},
@@ -16,7 +22,11 @@ use hakken_projections::models::seat_availability::SeatStatus;
 
 use serde::Deserialize;
 
-use super::{App, ENDPOINT, fault, graphql, problem};
+use super::{
+    App, ENDPOINT,
+    delivery::{Content, Keeping, knows, tag_of},
+    fault, graphql, problem,
+};
 use crate::{
     auth::Right, faults::Fault, graphiql, ids::GlobalId, ports::SeatMark, schema::visible,
 };
@@ -67,15 +77,32 @@ pub(super) fn explorer() -> Response {
         .into_response()
 }
 
-/// `GET /graphiql/…`: the files that the page loads.
-pub(super) async fn asset(path: Result<Path<String>, PathRejection>) -> Response {
-    // A path that is not UTF-8 names no file.
-    match path.ok().and_then(|Path(path)| graphiql::asset(&path)) {
-        Some((kind, bytes)) => {
-            let headers =
-                [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=3600")];
-            (headers, bytes).into_response()
+/// The files of the page that somebody has asked for, compressed once.
+#[derive(Default)]
+pub(super) struct Assets(Mutex<HashMap<String, Arc<Content>>>);
+
+impl Assets {
+    fn find(&self, path: &str) -> Option<Arc<Content>> {
+        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(content) = found.get(path) {
+            return Some(content.clone());
         }
+        let (kind, bytes) = graphiql::asset(path)?;
+        let content = Content::new(HeaderValue::from_static(kind), Bytes::from_static(bytes));
+        found.insert(path.to_owned(), content.clone());
+        Some(content)
+    }
+}
+
+/// `GET /graphiql/…`: the files that the page loads.
+pub(super) async fn asset(
+    State(app): State<App>,
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    // A path that is not UTF-8 names no file.
+    match path.ok().and_then(|Path(path)| app.assets.find(&path)) {
+        Some(file) => file.response(&headers, Keeping::Public("public, max-age=3600")).await,
         None => problem(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such file."),
     }
 }
@@ -123,6 +150,15 @@ pub(super) async fn map(
         Ok(None) => return not_found(),
         Err(error) => return fault(StatusCode::SERVICE_UNAVAILABLE, &error.into()),
     };
+    let seats: Vec<u8> = found.seats.iter().map(|status| *status as u8).collect();
+    let tag = tag_of(&[show.to_string().as_bytes(), &found.version.to_le_bytes(), &seats]);
+    let mut headers_of_all = HeaderMap::new();
+    headers_of_all.insert(header::ETAG, tag.clone());
+    headers_of_all.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers_of_all.insert(header::VARY, HeaderValue::from_static("Authorization"));
+    if knows(&headers, &tag) {
+        return (StatusCode::NOT_MODIFIED, headers_of_all).into_response();
+    }
     let drawn = tokio::task::spawn_blocking(move || {
         let mark = |seat: &SeatId| match found.seat(seat) {
             Some(SeatStatus::Free) => SeatMark::Free,
@@ -134,11 +170,8 @@ pub(super) async fn map(
     });
     match drawn.await {
         Ok(svg) => {
-            let headers = [
-                (header::CONTENT_TYPE, "image/svg+xml; charset=utf-8"),
-                (header::CACHE_CONTROL, "private, no-cache"),
-            ];
-            (headers, svg).into_response()
+            let kind = [(header::CONTENT_TYPE, "image/svg+xml; charset=utf-8")];
+            (headers_of_all, kind, svg).into_response()
         }
         Err(error) => {
             let internal = Fault::Internal(error.to_string());

@@ -15,7 +15,7 @@ use hakken_domain::{legs::Legs, names::ShowId};
 use hakken_projections::models::seat_availability::Availability;
 use lru::LruCache;
 
-use super::protocol::Media;
+use super::{delivery::Content, protocol::Media};
 use crate::{
     auth::{Caller, Right},
     ports::ApiContext,
@@ -25,6 +25,9 @@ use crate::{
 const MAX_ANSWERS: NonZeroUsize = NonZeroUsize::new(4_096).expect("more than none");
 /// Most bytes of requests, answers and what they say together.
 const MAX_BYTES: usize = 32 << 20;
+
+/// A longer request is carried out each time.
+const MAX_REQUEST: usize = 8 << 10;
 
 /// What the resolver of a poll tells about its answer.
 #[derive(Debug, Clone)]
@@ -58,12 +61,12 @@ impl PollNote {
 struct Kept {
     polled: Polled,
     media: Media,
-    body: Bytes,
+    answer: Arc<Content>,
 }
 
 impl Kept {
     fn weight(&self, request: &Bytes) -> usize {
-        request.len() + self.body.len() + self.polled.found.seats.len()
+        request.len() + self.answer.weight() + self.polled.found.seats.len()
     }
 }
 
@@ -86,7 +89,7 @@ impl Polls {
 
     /// Whether this very request was answered before.
     pub(crate) fn knows(&self, request: &Bytes) -> bool {
-        self.answers().kept.contains(request)
+        request.len() <= MAX_REQUEST && self.answers().kept.contains(request)
     }
 
     /// The answer to this very request, if it is still true and this caller may see it.
@@ -96,7 +99,7 @@ impl Polls {
         caller: &Caller,
         request: &Bytes,
         media: Media,
-    ) -> Option<Bytes> {
+    ) -> Option<Arc<Content>> {
         caller.may(Right::SeeShows).ok()?;
         let kept = self.answers().kept.get(request).cloned()?;
         if kept.media != media {
@@ -105,12 +108,15 @@ impl Polls {
         let Polled { show, legs, found } = &kept.polled;
         let now = api.write.engine().clock().now();
         let fresh = api.models.availability(caller.organizer, *show, *legs, now).await.ok()??;
-        Arc::ptr_eq(&fresh, found).then(|| kept.body.clone())
+        Arc::ptr_eq(&fresh, found).then(|| kept.answer.clone())
     }
 
     /// Keeps the answer to a request.
-    pub(crate) fn keep(&self, request: &Bytes, media: Media, polled: Polled, body: Bytes) {
-        let kept = Arc::new(Kept { polled, media, body });
+    pub(crate) fn keep(&self, request: &Bytes, media: Media, polled: Polled, answer: Arc<Content>) {
+        if request.len() > MAX_REQUEST {
+            return;
+        }
+        let kept = Arc::new(Kept { polled, media, answer });
         // The buffer that it was read into may be much larger than the request.
         let request = Bytes::copy_from_slice(request);
         let mut answers = self.answers();

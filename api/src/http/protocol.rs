@@ -2,6 +2,8 @@
 
 use axum::http::{HeaderValue, StatusCode};
 
+use super::document::RequestError;
+
 /// A media type of answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Media {
@@ -41,6 +43,14 @@ impl Media {
             Self::GraphQl => "application/graphql-response+json; charset=utf-8",
             Self::Json => "application/json; charset=utf-8",
         })
+    }
+
+    /// The status of a request that was refused before it was executed.
+    pub(crate) fn status_of(self, error: &RequestError) -> StatusCode {
+        match error.code {
+            "BAD_REQUEST" => StatusCode::BAD_REQUEST,
+            _ => self.request_error(),
+        }
     }
 
     /// The status of a well-formed request that was not executed.

@@ -1,6 +1,9 @@
 //! What every field has at hand: the parts of the API, and who asks.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use async_graphql::Context;
 use hakken_projections::QueryError;
@@ -10,6 +13,7 @@ use crate::{
     faults::Fault,
     metrics::Metrics,
     ports::ApiContext,
+    schema::batch::{Batches, Links},
 };
 
 /// The value of a nullable field. One that fails is null and has its error beside the data; its
@@ -24,9 +28,28 @@ pub(crate) async fn answer<T>(found: impl Future<Output = Result<Option<T>, Faul
     }
 }
 
-/// The `Idempotency-Key` header of the request.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct IdempotencyHeader(pub(crate) Option<String>);
+/// The `Idempotency-Key` header of the request. It stands for one mutation alone.
+#[derive(Debug, Default)]
+pub(crate) struct IdempotencyHeader {
+    key: Option<String>,
+    is_taken: AtomicBool,
+}
+
+impl IdempotencyHeader {
+    pub(crate) fn new(key: Option<String>) -> Self {
+        Self { key, is_taken: AtomicBool::new(false) }
+    }
+
+    /// The key, if there is one.
+    pub(crate) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
+    /// True for the first mutation of the request, which the key stands for.
+    pub(crate) fn take(&self) -> bool {
+        !self.is_taken.swap(true, Ordering::Relaxed)
+    }
+}
 
 /// What a field was asked by whom.
 #[derive(Clone, Copy)]
@@ -35,6 +58,7 @@ pub(crate) struct Asked<'a> {
     pub(crate) metrics: &'a Metrics,
     pub(crate) anybody: &'a Anybody,
     pub(crate) idempotency: &'a IdempotencyHeader,
+    batches: Option<&'a Batches>,
 }
 
 impl<'a> Asked<'a> {
@@ -45,12 +69,18 @@ impl<'a> Asked<'a> {
             metrics: ctx.data_unchecked::<Arc<Metrics>>(),
             anybody: ctx.data_unchecked::<Anybody>(),
             idempotency: ctx.data_unchecked::<IdempotencyHeader>(),
+            batches: ctx.data_opt::<Batches>(),
         }
     }
 
     /// The caller, if they have the right.
     pub(crate) fn with(&self, right: Right) -> Result<&'a Caller, Fault> {
         self.anybody.with(right)
+    }
+
+    /// Where the fields of this request ask together for what they link to.
+    pub(crate) fn links(&self, caller: &Caller) -> Links<'a> {
+        Links { api: self.api, organizer: caller.organizer, batches: self.batches }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The schema: what one may ask, and who may ask it.
 
+pub(crate) mod batch;
 pub(crate) mod connection;
 pub(crate) mod context;
 mod feed;

@@ -48,13 +48,23 @@ impl Program {
     pub fn serve(program: &Path, dir: &Path) -> Result<Self> {
         let is_new = !dir.join("data").exists();
         let log = fs::File::options().create(true).append(true).open(dir.join("log"))?;
-        let mut child = Command::new(program)
-            .args(["serve", "--listen", "127.0.0.1:0", "--data"])
-            .arg(dir.join("data"))
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(dir.join("data"));
+        Self::start(command.stderr(log), is_new)
+    }
+
+    /// Starts this very program again with this variable set: it says what `hakken serve` says on
+    /// a new store, and serves.
+    pub fn again(variable: &str, value: &str) -> Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        Self::start(command.env(variable, value), true)
+    }
+
+    fn start(command: &mut Command, is_new: bool) -> Result<Self> {
+        let mut child = command
             .stdout(Stdio::piped())
-            .stderr(log)
             .spawn()
-            .with_context(|| program.display().to_string())?;
+            .with_context(|| command.get_program().display().to_string())?;
         let out = child.stdout.take().context("its output is piped")?;
         let (mut address, mut key) = (None, None);
         let last = if is_new { "hk_" } else { "GraphiQL" };

@@ -83,6 +83,25 @@ impl Stage {
         }
     }
 
+    /// A hall of one row with so many seats; gives its global id.
+    pub async fn hall(&mut self, seats: usize) -> Result<String> {
+        let seats = (0..seats).map(|at| seat(&format!("H{at:03}"), at, at * 50, 0));
+        let name = Label::new("1")?;
+        let rows = vec![Row { name, seats: seats.collect::<Result<_>>()? }];
+        let map = SeatMap {
+            name: Label::new("Hall")?,
+            focus: Point { x: 0, y: -200 },
+            sections: vec![Section { name: Label::new("Stalls")?, rows }],
+            pools: Vec::new(),
+        };
+        let input = json!({
+            "idempotencyKey": "hall", "name": "Hall",
+            "seatMap": { "json": serde_json::to_string(&map)? },
+        });
+        let made = tell(&mut self.caller, &self.owner, REGISTER_VENUE, &input).await?;
+        text_of(&made["venue"]["id"])
+    }
+
     /// Puts one more show on sale, to which one may already come in.
     pub async fn show(&mut self) -> Result<Show> {
         self.shows += 1;
@@ -137,6 +156,17 @@ async fn tell(caller: &mut Caller, key: &str, document: &str, input: &Value) -> 
     fields.values().next().cloned().context("a mutation has a payload")
 }
 
+fn seat(name: &str, at: usize, x: usize, y: usize) -> Result<Seat> {
+    Ok(Seat {
+        id: SeatId::new(name)?,
+        number: Label::new(&(at + 1).to_string())?,
+        at: Point { x: i32::try_from(x)?, y: i32::try_from(y)? },
+        category: Category::new("general")?,
+        wheelchair: false,
+        aisle_after: false,
+    })
+}
+
 fn seat_map() -> Result<SeatMap> {
     let mut sections = Vec::new();
     let seats = SEATS / SECTIONS / ROWS;
@@ -146,14 +176,7 @@ fn seat_map() -> Result<SeatMap> {
             let seat = |at: usize| {
                 let name = Show::seat((section * ROWS + row) * seats + at);
                 let (x, y) = (section % 8 * 6_000 + at * 100, section / 8 * 3_000 + row * 120);
-                anyhow::Ok(Seat {
-                    id: SeatId::new(&name)?,
-                    number: Label::new(&(at + 1).to_string())?,
-                    at: Point { x: i32::try_from(x)?, y: i32::try_from(y)? },
-                    category: Category::new("general")?,
-                    wheelchair: false,
-                    aisle_after: false,
-                })
+                seat(&name, at, x, y)
             };
             let name = Label::new(&(row + 1).to_string())?;
             rows.push(Row { name, seats: (0..seats).map(seat).collect::<Result<_>>()? });

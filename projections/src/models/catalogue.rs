@@ -421,6 +421,13 @@ impl ReadModels {
         Ok(rows.first().map(R::from_row).transpose()?.map(|(_, record)| record))
     }
 
+    /// Rows by their ids, in any order.
+    async fn several<R: Record>(&self, keys: &[R::Key]) -> Result<Vec<R>, QueryError> {
+        let keys = keys.iter().map(R::key_values).collect();
+        let rows = self.engine().lease(CATALOGUE.name).load(R::table(), keys).await?;
+        Ok(rows.iter().map(|row| Ok(R::from_row(row)?.1)).collect::<Result<_, RowError>>()?)
+    }
+
     /// Rows in the order in which their first events were recorded, or in another.
     async fn many<R: Record>(
         &self,
@@ -462,6 +469,17 @@ impl ReadModels {
         Ok(view.filter(|view| tenant.is_none() || view.organizer == tenant))
     }
 
+    /// Venues by their ids, in any order; those of another tenant are left out.
+    pub async fn venues_by_id(
+        &self,
+        tenant: Option<OrganizerId>,
+        venues: &[VenueId],
+    ) -> Result<Vec<VenueView>, QueryError> {
+        let mut found: Vec<VenueView> = self.several(venues).await?;
+        found.retain(|view| tenant.is_none() || view.organizer == tenant);
+        Ok(found)
+    }
+
     /// The seat map that a venue has now; shows on sale keep theirs (see `availability`).
     pub async fn venue_seat_map(
         &self,
@@ -492,6 +510,17 @@ impl ReadModels {
     ) -> Result<Option<ShowView>, QueryError> {
         let view: Option<ShowView> = self.one(&show).await?;
         Ok(view.filter(|view| tenant.is_none() || view.organizer == tenant))
+    }
+
+    /// Shows by their ids, in any order; those of another tenant are left out.
+    pub async fn shows_by_id(
+        &self,
+        tenant: Option<OrganizerId>,
+        shows: &[ShowId],
+    ) -> Result<Vec<ShowView>, QueryError> {
+        let mut found: Vec<ShowView> = self.several(shows).await?;
+        found.retain(|view| tenant.is_none() || view.organizer == tenant);
+        Ok(found)
     }
 
     /// Shows, by the time at which they begin.

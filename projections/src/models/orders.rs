@@ -373,6 +373,20 @@ impl ReadModels {
         Ok(view.filter(|view| tenant.is_none() || view.organizer == tenant))
     }
 
+    /// Orders by their ids, in any order; those of another tenant are left out.
+    pub async fn orders_by_id(
+        &self,
+        tenant: Option<OrganizerId>,
+        orders: &[OrderId],
+    ) -> Result<Vec<OrderView>, QueryError> {
+        let keys = orders.iter().map(|order| vec![Value::text(order)]).collect();
+        let rows = self.engine().lease(ORDERS.name).load(&TABLE, keys).await?;
+        let views = rows.iter().map(|row| Ok(OrderView::from_row(row)?.1));
+        let mut found: Vec<OrderView> = views.collect::<Result<_, RowError>>()?;
+        found.retain(|view| tenant.is_none() || view.organizer == tenant);
+        Ok(found)
+    }
+
     /// Orders, in the order in which they were placed.
     pub async fn orders(
         &self,
@@ -415,6 +429,22 @@ impl ReadModels {
         let filter = RefundFilter { order: Some(order), status: None };
         let page = PageRequest::first(crate::MAX_PAGE);
         Ok(self.refunds(tenant, &filter, &page).await?.into_nodes())
+    }
+
+    /// All refunds of several orders, in the order in which they were requested.
+    pub async fn refunds_of_orders(
+        &self,
+        tenant: Option<OrganizerId>,
+        orders: &[OrderId],
+    ) -> Result<Vec<RefundView>, QueryError> {
+        let mut filters = tenant_filter(tenant);
+        filters.push(Filter::OneOf("order", orders.iter().map(Value::text).collect()));
+        let list = List { table: &REFUNDS, filters, order: vec!["position"] };
+        let rows = list.whole(&self.engine().lease(ORDERS.name)).await?;
+        Ok(rows
+            .iter()
+            .map(|row| Ok(RefundView::from_row(row)?.1))
+            .collect::<Result<_, RowError>>()?)
     }
 
     /// Refunds, in the order in which they were requested.

@@ -286,6 +286,36 @@ impl ReadModels {
         Ok(view.filter(|view| tenant.is_none() || view.organizer == tenant))
     }
 
+    /// Tickets by their ids, in any order; those of another tenant are left out.
+    pub async fn tickets_by_id(
+        &self,
+        tenant: Option<OrganizerId>,
+        tickets: &[TicketId],
+    ) -> Result<Vec<TicketView>, QueryError> {
+        let keys = tickets.iter().map(|ticket| vec![Value::text(ticket)]).collect();
+        let rows = self.engine().lease(TICKETS.name).load(&TABLE, keys).await?;
+        let views = rows.iter().map(|row| Ok(TicketView::from_row(row)?.1));
+        let mut found: Vec<TicketView> = views.collect::<Result<_, RowError>>()?;
+        found.retain(|view| tenant.is_none() || view.organizer == tenant);
+        Ok(found)
+    }
+
+    /// All tickets of several orders, in the order in which they were made.
+    pub async fn tickets_of_orders(
+        &self,
+        tenant: Option<OrganizerId>,
+        orders: &[OrderId],
+    ) -> Result<Vec<TicketView>, QueryError> {
+        let mut filters = tenant_filter(tenant);
+        filters.push(Filter::OneOf("order", orders.iter().map(Value::text).collect()));
+        let list = List { table: &TABLE, filters, order: vec!["position"] };
+        let rows = list.whole(&self.engine().lease(TICKETS.name)).await?;
+        Ok(rows
+            .iter()
+            .map(|row| Ok(TicketView::from_row(row)?.1))
+            .collect::<Result<_, RowError>>()?)
+    }
+
     /// Tickets, in the order in which they were made.
     pub async fn tickets(
         &self,

@@ -85,6 +85,63 @@ async fn what_is_no_request_is_refused_as_json() {
 }
 
 #[tokio::test]
+async fn a_body_is_sent_as_it_is_and_headers_and_urls_have_bounds() {
+    let stage = Stage::start().await;
+    let operator = stage.operator();
+    let post = |name: &'static str, value: String| {
+        let request = Request::post("/graphql")
+            .header("content-type", "application/json")
+            .header(name, value)
+            .body(Body::from(r#"{"query": "{ viewer { role } }"}"#));
+        let operator = operator.clone();
+        async move { operator.send(request.unwrap()).await }
+    };
+    let packed = post("content-encoding", "gzip".to_owned()).await;
+    assert_eq!((packed.status.as_u16(), packed.code().as_str()), (415, "BAD_REQUEST"));
+    assert_eq!(packed.header("accept-encoding"), "identity");
+    assert_eq!(post("content-encoding", "identity".to_owned()).await.status, StatusCode::OK);
+    let long = post("x-note", "x".repeat(33 << 10)).await;
+    assert_eq!((long.status.as_u16(), long.code().as_str()), (431, "BAD_REQUEST"));
+    assert_eq!(post("x-note", "x".repeat(8 << 10)).await.status, StatusCode::OK);
+    let url = format!(
+        "/graphql?query=%7Bviewer%7Brole%7D%7D&variables=%7B%22x%22:%22{}%22%7D",
+        "x".repeat(33 << 10)
+    );
+    let long = operator.get(&url, MODERN).await;
+    assert_eq!((long.status.as_u16(), long.code().as_str()), (414, "BAD_REQUEST"));
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_may_send_nothing() {
+    let stage = Stage::start().await;
+    let body =
+        r#"{"query": "mutation { resumeRebuilds(input: {idempotencyKey: \"k\"}) { repeated } }"}"#;
+    // What a browser sends without asking first.
+    for kind in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"]
+    {
+        assert_eq!(
+            send(&stage.operator(), MODERN, kind, body).await.status.as_u16(),
+            415,
+            "{kind}"
+        );
+    }
+    let untyped = Request::post("/graphql").body(Body::from(body)).unwrap();
+    assert_eq!(stage.operator().send(untyped).await.status.as_u16(), 415);
+    // What it asks before it sends anything else.
+    let asks = Request::options("/graphql")
+        .header("origin", "https://elsewhere.example")
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "authorization, content-type")
+        .body(Body::empty())
+        .unwrap();
+    let answer = stage.anonymous().send(asks).await;
+    assert_eq!((answer.status.as_u16(), answer.code().as_str()), (405, "BAD_REQUEST"));
+    let allows = |name: &str| name.starts_with("access-control");
+    assert!(!answer.headers.keys().any(|name| allows(name.as_str())), "{:?}", answer.headers);
+}
+
+#[tokio::test]
 async fn queries_may_come_with_get_and_mutations_may_not() {
     let stage = Stage::start().await;
     let operator = stage.operator();
@@ -99,9 +156,9 @@ async fn queries_may_come_with_get_and_mutations_may_not() {
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!((answer.header("allow"), answer.code().as_str()), ("POST", "BAD_REQUEST"));
     }
-    let put = Request::put("/graphql").body(Body::empty()).unwrap();
-    let answer = operator.send(put).await;
-    assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "GET, POST"));
+    let patch = Request::patch("/graphql").body(Body::empty()).unwrap();
+    let answer = operator.send(patch).await;
+    assert_eq!((answer.status.as_u16(), answer.header("allow")), (405, "GET, POST, PUT, DELETE"));
     assert_eq!(operator.get("/graphql", MODERN).await.status, StatusCode::BAD_REQUEST);
 }
 

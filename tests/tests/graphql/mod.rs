@@ -4,6 +4,8 @@ mod access;
 mod event_streams;
 mod feed;
 mod http;
+mod http_documents;
+mod http_polls;
 mod queries;
 mod refusals;
 mod retries;

@@ -3,7 +3,7 @@
 use axum::{body::Body, http::Request};
 use serde_json::{Value, json};
 
-use super::stage::{Actor, Stage};
+use super::stage::{Actor, Stage, code};
 
 /// Sends a mutation twice: the second answer is the first one again.
 async fn twice(actor: &Actor, mutation: &str, input: &Value, fields: &str) -> Value {
@@ -142,6 +142,163 @@ async fn the_key_may_stand_in_the_header_and_must_stand_somewhere() {
     assert!(first["hold"]["id"].is_string(), "{first}");
     let again = send("from the header").await;
     assert_eq!((&again["hold"], &again["repeated"]), (&first["hold"], &json!(true)));
+}
+
+/// Sends a request with this header.
+async fn with_header(actor: &Actor, body: &Value, keys: &[&str]) -> Value {
+    let mut request = Request::post("/graphql").header("content-type", "application/json");
+    for key in keys {
+        request = request.header("idempotency-key", *key);
+    }
+    actor.send(request.body(Body::from(body.to_string())).unwrap()).await.json()
+}
+
+#[tokio::test]
+async fn a_header_that_says_another_key_than_the_input_is_refused() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let show = tenant.on_sale("concert").await.show;
+    let query = "mutation($input: HoldSeatsInput!) { holdSeats(input: $input) {
+        hold { id } repeated userErrors { code field message } } }";
+    let input = json!({ "idempotencyKey": "k", "show": show, "buyer": "b", "seats": ["A1"] });
+    let body = json!({ "query": query, "variables": { "input": input } });
+    let refused = with_header(&tenant.box_office, &body, &["\"other\""]).await;
+    let error = &refused["data"]["holdSeats"]["userErrors"][0];
+    assert_eq!(
+        (&error["code"], &error["field"]),
+        (&json!("BAD_USER_INPUT"), &json!("idempotencyKey"))
+    );
+    assert!(error["message"].as_str().unwrap().contains("another key than the input"), "{error}");
+    let same = with_header(&tenant.box_office, &body, &["\"k\""]).await;
+    assert_eq!(same["data"]["holdSeats"]["repeated"], false, "{same}");
+    for keys in [&["\"open"][..], &["k", "k"], &["\"a\\b\""]] {
+        let malformed = with_header(&tenant.box_office, &body, keys).await;
+        assert_eq!(code(&malformed), "BAD_REQUEST", "{keys:?}: {malformed}");
+        assert_eq!(malformed.get("data"), None);
+    }
+}
+
+#[tokio::test]
+async fn a_header_stands_for_one_mutation() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let show = tenant.on_sale("concert").await.show;
+    let query = "mutation($one: HoldSeatsInput!, $two: HoldSeatsInput!) {
+        one: holdSeats(input: $one) { repeated userErrors { code } }
+        two: holdSeats(input: $two) { repeated userErrors { code } } }";
+    let hold = |seat: &str| json!({ "show": show, "buyer": "b", "seats": [seat] });
+    let variables = json!({ "one": hold("A1"), "two": hold("A2") });
+    let body = json!({ "query": query, "variables": variables });
+    for repeated in [false, true] {
+        let answer = with_header(&tenant.box_office, &body, &["k"]).await;
+        assert_eq!(answer["data"]["one"], json!({ "repeated": repeated, "userErrors": [] }));
+        assert_eq!(answer["data"]["two"]["userErrors"], json!([{ "code": "BAD_USER_INPUT" }]));
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_is_still_in_hand_gives_its_answer_to_all_who_send_it() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let show = tenant.on_sale("concert").await.show;
+    let hold = tenant.hold(&show, "b", &["A1"]).await;
+    let line = json!({ "show": show, "hold": hold, "ticketType": "adult" });
+    let input = json!({ "idempotencyKey": "order", "buyer": "b", "lines": [line] });
+    let placed = tenant.box_office.mutate("placeOrder", input, "order { id }").await;
+    let requests = [
+        (
+            "holdSeats",
+            json!({ "idempotencyKey": "h", "show": show, "buyer": "c", "seats": ["A2"] }),
+            "hold { id status }",
+        ),
+        // It waits until the tickets are there.
+        (
+            "payOrder",
+            json!({
+                "idempotencyKey": "p", "order": placed["order"]["id"], "currency": "JPY",
+                "payments": [{ "payment": "p", "method": "card", "amountMinor": 5000 }]
+            }),
+            "settled order { id status tickets { id code } }",
+        ),
+    ];
+    for (mutation, input, fields) in requests {
+        let asked = (0..16).map(|_| tenant.box_office.attempt(mutation, input.clone(), fields));
+        let answers = futures_util::future::join_all(asked).await;
+        let mut payloads: Vec<Value> =
+            answers.iter().map(|answer| answer["data"][mutation].clone()).collect();
+        let fresh = payloads.iter().filter(|payload| payload["repeated"] == false).count();
+        assert_eq!(fresh, 1, "{mutation}: {answers:#?}");
+        for payload in &mut payloads {
+            payload["repeated"] = json!(false);
+            assert_eq!(payload["userErrors"], json!([]), "{mutation}");
+        }
+        payloads.dedup();
+        assert_eq!(payloads.len(), 1, "{mutation}: {payloads:#?}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_requests_with_one_key_at_the_same_time_one_is_told_so() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let show = tenant.on_sale("concert").await.show;
+    let hold = |seat: String| {
+        let input = json!({ "idempotencyKey": "k", "show": show, "buyer": "b", "seats": [seat] });
+        tenant.box_office.mutate("holdSeats", input, "hold { id }")
+    };
+    let answers = (1..=8).map(|seat| async move { hold(format!("A{seat}")).await });
+    let answers = futures_util::future::join_all(answers).await;
+    let granted = answers.iter().filter(|payload| payload["hold"]["id"].is_string()).count();
+    let told = answers
+        .iter()
+        .filter(|payload| payload["userErrors"][0]["code"] == "IDEMPOTENCY_KEY_REUSED");
+    assert_eq!((granted, told.count()), (1, 7), "{answers:#?}");
+}
+
+#[tokio::test]
+async fn an_answer_is_the_same_for_ever_and_what_it_names_is_as_it_is_now() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let show = tenant.on_sale("concert").await.show;
+    let sell = &tenant.box_office;
+    let hold = json!({ "idempotencyKey": "h", "show": show, "buyer": "b", "seats": ["A1"] });
+    let lost = json!({ "idempotencyKey": "l", "show": show, "buyer": "c", "seats": ["A2"] });
+    let fields = "hold { id buyer seats }";
+    let held = twice(sell, "holdSeats", &hold, fields).await;
+    let expired = twice(sell, "holdSeats", &lost, fields).await;
+    let line = json!({ "show": show, "hold": held["hold"]["id"], "ticketType": "adult" });
+    let order = json!({ "idempotencyKey": "o", "buyer": "b", "lines": [line] });
+    let order_fields = "order { id items { seat price { display } } }";
+    let placed = twice(sell, "placeOrder", &order, order_fields).await;
+    let pay = json!({
+        "idempotencyKey": "p", "order": placed["order"]["id"], "currency": "JPY",
+        "payments": [{ "payment": "p", "method": "card", "amountMinor": 5000 }]
+    });
+    let paid = twice(sell, "payOrder", &pay, "order { id tickets { id } }").await;
+    stage.clock.advance_seconds(7 * 86_400);
+    // Somebody else has the seat of the hold that is over.
+    let input = json!({ "idempotencyKey": "n", "show": show, "buyer": "d", "seats": ["A2"] });
+    let other = sell.attempt("holdSeats", input, "hold { id }").await;
+    assert!(other.get("errors").is_none(), "{other}");
+    for (mutation, input, fields, first) in [
+        ("holdSeats", &hold, fields, &held),
+        ("holdSeats", &lost, fields, &expired),
+        ("placeOrder", &order, order_fields, &placed),
+        ("payOrder", &pay, "order { id tickets { id } }", &paid),
+    ] {
+        let mut again = sell.mutate(mutation, input.clone(), fields).await;
+        assert_eq!(again["repeated"], true, "{mutation}");
+        // A position that shows what happened may be any later one, too.
+        assert!(again["position"].as_u64() >= first["position"].as_u64(), "{mutation}");
+        again["repeated"] = json!(false);
+        again["position"] = first["position"].clone();
+        assert_eq!(again, *first, "{mutation}");
+    }
+    // A hold that is over is not said to last.
+    for (hold, status) in [(&hold, "CONFIRMED"), (&lost, "EXPIRED")] {
+        let again = sell.mutate("holdSeats", hold.clone(), "hold { status }").await;
+        assert_eq!(again["hold"]["status"], status);
+    }
 }
 
 #[tokio::test]

@@ -20,8 +20,8 @@ use hakken_adapters::{
     system::{ManualClock, SeededIds},
 };
 use hakken_api::{
-    ApiContext, LiveLimits, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader,
-    SeatMark, SecretSource, create_operator_key,
+    ApiContext, DocumentRules, LiveLimits, SeatMapOptions, SeatMapPicture, SeatMapProblem,
+    SeatMapReader, SeatMark, SecretSource, create_operator_key,
 };
 use hakken_commands::{
     WriteOptions, WriteSide,
@@ -122,6 +122,11 @@ impl Stage {
     }
 
     pub async fn on(ground: Ground) -> Self {
+        Self::with(ground, DocumentRules::default()).await
+    }
+
+    /// The same, with documents that an operator trusts.
+    pub async fn with(ground: Ground, documents: DocumentRules) -> Self {
         let Ground { store, side, feed, rows, clock, gateway, seed, operator, told, live } = ground;
         let ids = Arc::new(SeededIds::new(seed));
         let ports = Ports { store, side, clock: clock.clone(), ids };
@@ -130,7 +135,7 @@ impl Stage {
         let write = WriteSide::start(ports, gateway.clone(), secret.clone(), options);
         let write = Arc::new(write);
         let models = ReadModels::start(feed.clone(), rows, clock.clone()).await.unwrap();
-        let router = hakken_api::router(ApiContext {
+        let context = ApiContext {
             write: write.clone(),
             models: models.clone(),
             feed: told.unwrap_or(feed),
@@ -140,7 +145,8 @@ impl Stage {
             payments_mode: "simulated".to_owned(),
             version: "test".to_owned(),
             live,
-        });
+        };
+        let router = hakken_api::router_with(context, documents);
         let operator = match operator {
             Some(operator) => operator,
             None => create_operator_key(write.desk(), &secret, &FixedSecret).await.unwrap(),

@@ -7,7 +7,7 @@ const MOST_LINES: usize = 650;
 /// Files that are longer, with the lines that they may have. This list only gets shorter.
 const LONGER: [(&str, usize); 0] = [];
 
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 19] = [
     "rs",
     "toml",
     "lock",
@@ -17,6 +17,7 @@ const KINDS: [&str; 18] = [
     "graphql",
     "svg",
     "js",
+    "ts",
     "css",
     "html",
     "py",
@@ -27,8 +28,15 @@ const KINDS: [&str; 18] = [
     "proptest-regressions",
     "gitattributes",
 ];
-const NAMES: [&str; 6] =
-    [".gitignore", ".gitattributes", "LICENSE-MIT", "LICENSE-APACHE", ".ci/run", "tests/run"];
+const NAMES: [&str; 7] = [
+    ".gitignore",
+    ".gitattributes",
+    "LICENSE-MIT",
+    "LICENSE-APACHE",
+    ".ci/run",
+    "tests/run",
+    "tests/clients/.npmrc",
+];
 /// Programs that people run by hand.
 const SCRIPTS: [&str; 4] = [".ci/run", "tests/run", "api/assets/graphiql/update", "fuzz/minimise"];
 

@@ -14,7 +14,7 @@ mod pump;
 mod streams;
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     extract::{Query, Request, State},
     http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts},
     middleware::Next,
@@ -24,11 +24,11 @@ use hakken_domain::envelope::Position;
 use pump::{Events, Pump};
 use serde::Deserialize;
 pub(super) use streams::EventStreams;
-use tokio::time::timeout;
 
 use super::{
-    App,
-    graphql::{self, ARRIVAL, Parameters, UrlParameters},
+    App, ENDPOINT, body,
+    graphql::{self, Parameters, UrlParameters},
+    idempotency,
     live::{self, Asker, MAX_MESSAGE, Operation, Refusal},
     problem,
 };
@@ -50,6 +50,9 @@ struct Marks {
 
 /// Takes what belongs to event streams out of the requests to the endpoint.
 pub(super) async fn divert(State(app): State<App>, request: Request, next: Next) -> Response {
+    if request.uri().path() != ENDPOINT {
+        return next.run(request).await;
+    }
     let marks = Query::<Marks>::try_from_uri(request.uri()).map(|Query(marks)| marks);
     let marks = marks.unwrap_or_default();
     let headers = request.headers();
@@ -109,28 +112,24 @@ fn event_stream(events: Events) -> Response {
 }
 
 /// The request, from the URL or the body.
-async fn parameters(parts: &Parts, body: Body) -> Result<Parameters, Box<Response>> {
+async fn parameters(app: &App, parts: &Parts, body: Body) -> Result<Parameters, Box<Response>> {
     let bad = |message: &str| refuse(StatusCode::BAD_REQUEST, message);
     if parts.method == Method::GET {
         let url = Query::<UrlParameters>::try_from_uri(&parts.uri);
         let Query(url) = url.map_err(|error| bad(&error.body_text()))?;
         return url.read().map_err(|error| bad(&error.message));
     }
-    if !graphql::is_json(&parts.headers) {
-        let message = "Send the request as JSON, with the header Content-Type: application/json.";
-        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-    }
-    match timeout(ARRIVAL, to_bytes(body, MAX_MESSAGE)).await {
-        Ok(Ok(body)) => Parameters::from_json(&body).map_err(|error| bad(&error.message)),
-        Ok(Err(_)) => Err(refuse(
+    let (body, _) = body::read(app, &parts.headers, body).await?;
+    if body.len() > MAX_MESSAGE {
+        return Err(refuse(
             StatusCode::PAYLOAD_TOO_LARGE,
             &format!(
-                "The body is cut off, or has more than {MAX_MESSAGE} bytes: send larger requests \
-                 without an event stream."
+                "The body has more than {MAX_MESSAGE} bytes: send larger requests without an \
+                 event stream."
             ),
-        )),
-        Err(_) => Err(refuse(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time.")),
+        ));
     }
+    Parameters::from_json(&body).map_err(|error| bad(&error.message))
 }
 
 /// Takes an operation in. What was refused because of its document is the `Ok` of the inner result.
@@ -141,9 +140,11 @@ async fn admit(
 ) -> Result<Result<Operation, Refusal>, Box<Response>> {
     let caller = graphql::caller(app, &parts.headers).await.map_err(Box::new)?;
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let key = idempotency::key(&parts.headers)
+        .map_err(|error| refuse(StatusCode::BAD_REQUEST, &error.message))?;
     let asker = Asker {
         caller,
-        idempotency: IdempotencyHeader(header("idempotency-key").map(graphql::unquoted)),
+        idempotency: IdempotencyHeader::new(key),
         resume: header("last-event-id").and_then(|id| id.parse().ok()).map(Position),
     };
     match live::admit(app, asker, parameters) {
@@ -166,7 +167,7 @@ async fn admit(
 
 /// One operation, on an event stream of its own.
 async fn distinct(app: App, parts: &Parts, body: Body) -> Answered {
-    let parameters = parameters(parts, body).await?;
+    let parameters = parameters(&app, parts, body).await?;
     match admit(&app, parts, parameters).await? {
         Ok(operation) => {
             // It opened something a moment ago.
@@ -201,7 +202,7 @@ async fn reserve(app: &App, headers: &HeaderMap) -> Answered {
 
 /// An operation on a stream that is reserved or fetched.
 async fn begin(app: &App, parts: &Parts, body: Body, token: &str) -> Answered {
-    let parameters = parameters(parts, body).await?;
+    let parameters = parameters(app, parts, body).await?;
     let (caller, _) = keyed(app, &parts.headers).await?;
     let id = parameters.extensions.as_ref().and_then(|extensions| extensions.get("operationId"));
     let id = id.and_then(|id| id.as_str()).filter(|id| (1..=256).contains(&id.len()));

@@ -125,7 +125,11 @@ impl Connection {
     }
 
     async fn run(mut self) {
-        let Err(close) = self.talk().await else { return };
+        let Err(close) = self.talk().await else {
+            // Who says farewell hears it, too: browsers take anything else for a broken line.
+            let _ = timeout(self.limits.slow, self.out.close()).await;
+            return;
+        };
         let mut farewell = Vec::new();
         if close.0 == 4508 {
             // Behind what waits already: whoever reads on learns how far they have come.

@@ -20,7 +20,7 @@ use crate::{
     ids::GlobalId,
     refusals::{self, At, Refusal},
     schema::{
-        context::{Answer, Asked},
+        context::{Answer, Asked, IdempotencyHeader},
         scalars::PositionScalar,
     },
 };
@@ -152,14 +152,8 @@ impl<'a> Ask<'a> {
         })?;
         let input = arguments.into_iter().find(|(name, _)| *name == "input");
         let input = input.map_or(Value::Null, |(_, value)| value);
-        let Some(key) = key.as_deref().or(asked.idempotency.0.as_deref()) else {
-            return Err(bad_input(
-                Some("idempotencyKey"),
-                "an idempotency key is needed, in the input or in the header Idempotency-Key: a \
-                 text of your choice, up to 128 characters, fresh for every new request and the \
-                 same when you send one again",
-            ));
-        };
+        let key = key_of(key.as_deref(), asked.idempotency)
+            .map_err(|reason| bad_input(Some("idempotencyKey"), reason))?;
         let key = key.parse().map_err(|error| bad_input(Some("idempotencyKey"), error))?;
         let fingerprint = fingerprint(ctx.field().name(), &input);
         Ok(Self { asked, caller, key, fingerprint, input })
@@ -264,6 +258,27 @@ impl<'a> Ask<'a> {
             At::Value(names, value) => path_of(&self.input, names, Some(&value), None),
         };
         Stop::Refused(UserError { code, message: message.into_owned(), field })
+    }
+}
+
+/// The one idempotency key of a mutation, wherever it stands.
+fn key_of<'k>(
+    input: Option<&'k str>,
+    header: &'k IdempotencyHeader,
+) -> Result<&'k str, &'static str> {
+    match (input, header.key()) {
+        (None, None) => Err("an idempotency key is needed, in the input or in the header \
+             Idempotency-Key: a text of your choice, up to 128 characters, fresh for every new \
+             request and the same when you send one again"),
+        (Some(key), None) => Ok(key),
+        (Some(key), Some(other)) if key != other => {
+            Err("the header Idempotency-Key says another key than the input: send one of them")
+        }
+        (_, Some(key)) if header.take() => Ok(key),
+        (_, Some(_)) => {
+            Err("the header Idempotency-Key stands for one mutation: if a request has \
+             several, give each its own key in its input, and send no header")
+        }
     }
 }
 

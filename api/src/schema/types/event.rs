@@ -14,7 +14,6 @@ use crate::{
     ids::GlobalId,
     schema::{
         context::{Answer, Asked, answer},
-        load,
         mutations::{Channel, Direction, ScanRefusal},
         scalars::{DateTime, PositionScalar},
     },
@@ -287,7 +286,7 @@ impl Scan {
         answer(async move {
             let caller = asked.with(Right::SeeTickets)?;
             let Some(ticket) = ticket else { return Ok(None) };
-            load::ticket(asked.api, caller.organizer, ticket).await
+            asked.links(caller).ticket(ticket).await
         })
         .await
     }

@@ -12,7 +12,6 @@ use crate::{
     ids::GlobalId,
     schema::{
         context::{Answer, Asked, answer},
-        load,
         scalars::DateTime,
     },
 };
@@ -133,7 +132,7 @@ impl Hold {
         let (asked, id) = (Asked::of(ctx), self.show);
         answer(async move {
             let caller = asked.with(Right::SeeShows)?;
-            load::show(asked.api, caller.organizer, id).await
+            asked.links(caller).show(id).await
         })
         .await
     }

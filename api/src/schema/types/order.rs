@@ -9,13 +9,7 @@ use hakken_domain::{
     order::{self, Item, RefundCause, RefundState},
     time::Timestamp,
 };
-use hakken_projections::{
-    PageRequest,
-    models::{
-        orders::{self, OrderView, RefundView},
-        tickets::TicketFilter,
-    },
-};
+use hakken_projections::models::orders::{self, OrderView, RefundView};
 
 use super::{Legs, Money, Show, Ticket};
 use crate::{
@@ -287,8 +281,7 @@ impl Order {
                 return Ok(Some(refunds.clone()));
             }
             let caller = asked.with(Right::SeeSales)?;
-            let refunds = asked.api.models.refunds_of(caller.organizer, self.id).await?;
-            Ok(Some(refunds.into_iter().map(Refund::from).collect()))
+            Ok(Some(asked.links(caller).refunds_of(self.id).await?))
         })
         .await
     }
@@ -305,12 +298,7 @@ impl Order {
             let caller = asked.with(Right::SeeTickets)?;
             let mut tickets = match self.source {
                 Source::State { .. } => self.fresh_tickets(asked, caller.organizer).await?,
-                Source::View { .. } => {
-                    let filter = TicketFilter { order: Some(self.id), ..TicketFilter::default() };
-                    let page = PageRequest::first(order::MAX_ITEMS);
-                    let tickets = asked.api.models.tickets(caller.organizer, &filter, &page);
-                    tickets.await?.into_nodes().into_iter().map(Ticket::from).collect()
-                }
+                Source::View { .. } => asked.links(caller).tickets_of(self.id).await?,
             };
             tickets.sort_by_key(Ticket::item_number);
             Ok(Some(tickets))
@@ -411,7 +399,7 @@ pub(super) async fn linked_show(ctx: &Context<'_>, id: ShowId) -> Answer<Show> {
     let asked = Asked::of(ctx);
     answer(async move {
         let caller = asked.with(Right::SeeShows)?;
-        load::show(asked.api, caller.organizer, id).await
+        asked.links(caller).show(id).await
     })
     .await
 }

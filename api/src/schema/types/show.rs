@@ -73,7 +73,7 @@ impl Show {
         let (asked, id) = (Asked::of(ctx), self.scheduled.venue);
         answer(async move {
             let caller = asked.with(Right::SeeShows)?;
-            load::venue(asked.api, caller.organizer, id).await
+            asked.links(caller).venue(id).await
         })
         .await
     }

@@ -13,7 +13,6 @@ use crate::{
     refusals,
     schema::{
         context::{Answer, Asked, answer},
-        load,
         scalars::DateTime,
     },
 };
@@ -36,6 +35,8 @@ pub struct Ticket {
     code_key: Option<u8>,
     entries: u32,
     inside: bool,
+    /// Where they are at hand.
+    times: Option<TicketTimes>,
 }
 
 /// Where a ticket stands.
@@ -96,6 +97,7 @@ impl Ticket {
             code_key: state.code_key(),
             entries: state.entries(),
             inside: state.is_inside(),
+            times: None,
         })
     }
 
@@ -106,8 +108,10 @@ impl Ticket {
 
 impl From<TicketView> for Ticket {
     fn from(view: TicketView) -> Self {
+        let times = Some(TicketTimes::from(&view));
         Self {
             id: view.ticket,
+            times,
             facts: TicketCreated {
                 order: view.order,
                 item: view.item,
@@ -158,7 +162,7 @@ impl Ticket {
         let (asked, id) = (Asked::of(ctx), self.facts.order);
         answer(async move {
             let caller = asked.with(Right::SeeSales)?;
-            load::order(asked.api, caller.organizer, id).await
+            asked.links(caller).order(id).await
         })
         .await
     }
@@ -243,13 +247,11 @@ impl Ticket {
         let asked = Asked::of(ctx);
         answer(async move {
             let caller = asked.with(Right::SeeTickets)?;
+            if let Some(times) = &self.times {
+                return Ok(Some(times.clone()));
+            }
             let view = asked.api.models.ticket(caller.organizer, self.id).await?;
-            Ok(view.map(|view| TicketTimes {
-                created_at: view.created_at,
-                issued_at: view.issued_at,
-                first_entered_at: view.first_entered_at,
-                voided_at: view.voided_at,
-            }))
+            Ok(view.as_ref().map(TicketTimes::from))
         })
         .await
     }
@@ -263,6 +265,17 @@ pub struct TicketTimes {
     issued_at: Option<Timestamp>,
     first_entered_at: Option<Timestamp>,
     voided_at: Option<Timestamp>,
+}
+
+impl From<&TicketView> for TicketTimes {
+    fn from(view: &TicketView) -> Self {
+        Self {
+            created_at: view.created_at,
+            issued_at: view.issued_at,
+            first_entered_at: view.first_entered_at,
+            voided_at: view.voided_at,
+        }
+    }
 }
 
 /// When a ticket was made, issued and used, as its read model has it: null in the answer to a

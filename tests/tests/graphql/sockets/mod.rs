@@ -9,7 +9,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Message, client::IntoClientRequest},
+    tungstenite::{
+        Message,
+        client::IntoClientRequest,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
 };
 
 use super::stage::{Actor, Stage};
@@ -221,6 +225,15 @@ async fn other_subprotocols_are_not_spoken_and_the_right_one_is_chosen() {
     assert_eq!(socket.hear().await["type"], "complete");
     socket.subscribe("2", "{ viewer { role } }", json!({})).await;
     assert_eq!(socket.hear().await["payload"][0]["extensions"]["code"], "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn who_says_farewell_hears_it_too() {
+    let stage = Stage::start().await;
+    let mut socket = Socket::ready(&stage, &stage.operator()).await;
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    socket.0.send(Message::Close(Some(frame))).await.unwrap();
+    assert_eq!(socket.closed().await, 1000);
 }
 
 #[tokio::test]
