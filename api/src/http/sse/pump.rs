@@ -237,7 +237,7 @@ impl Pump {
                             (is_fetched, since) = (true, Instant::now());
                         }
                         Order::Begin { id, operation, taken } => {
-                            let begun = self.begin(id, operation);
+                            let begun = self.begin(id, *operation);
                             // Who asked may have gone meanwhile.
                             let _ = taken.send(begun);
                         }
@@ -264,7 +264,7 @@ impl Pump {
         }
     }
 
-    fn begin(&mut self, id: String, operation: Box<Operation>) -> Begun {
+    fn begin(&mut self, id: String, operation: Operation) -> Begun {
         let most = self.app.api.live.operations;
         if self.running.contains(&id) {
             return Begun::IdTaken;
@@ -272,7 +272,7 @@ impl Pump {
         if self.running.len() >= most {
             return Begun::TooMany { most };
         }
-        self.running.begin(id, *operation);
+        self.running.begin(id, operation);
         Begun::Yes
     }
 

@@ -137,7 +137,7 @@ impl Connection {
                 let seconds = self.limits.slow.as_secs();
                 let errors = [server_error(Fault::TooSlow { seconds, position })];
                 let message = ToClient::Error { id: &id, payload: errors.as_slice() };
-                farewell.extend(serde_json::to_string(&message).map(|text| Message::text(text)));
+                farewell.extend(serde_json::to_string(&message).map(Message::text));
             }
         }
         farewell.push(close.frame());
