@@ -3,7 +3,7 @@
 use std::{io::Write, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use hakken_api::{ApiContext, DocumentRules, NewKey, create_key, create_operator_key};
+use hakken_api::{ApiContext, DocumentRules, LiveLimits, NewKey, create_key, create_operator_key};
 use hakken_commands::engine::{self, Health};
 use hakken_domain::{apikey::Role, names::ActorRef};
 use hakken_projections::feed::EventFeed;
@@ -96,6 +96,7 @@ impl Server {
             pictures: Some(Arc::new(Pictures)),
             payments_mode: payments.name().to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            live: LiveLimits::default(),
         };
         let router = hakken_api::router_with(context, documents);
         let (stop, stopped) = watch::channel(false);

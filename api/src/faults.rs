@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     OtherOrganizer,
     BadArgument { argument: String, reason: String },
     Busy,
+    TooManyOperations { most: usize },
+    TooSlow { seconds: u64, position: Option<Position> },
     Contended { attempts: u32 },
     Unavailable,
     ReadsUnavailable,
@@ -45,7 +47,8 @@ impl Fault {
             Self::NoKey | Self::InvalidKey => "UNAUTHENTICATED",
             Self::Forbidden { .. } | Self::OtherOrganizer => "FORBIDDEN",
             Self::BadArgument { .. } => "BAD_USER_INPUT",
-            Self::Busy => "THROTTLED",
+            Self::Busy | Self::TooManyOperations { .. } => "THROTTLED",
+            Self::TooSlow { .. } => "TOO_SLOW",
             Self::Contended { .. } => "CONTENDED",
             Self::Unavailable | Self::ReadsUnavailable => "SERVICE_UNAVAILABLE",
             Self::NotYetVisible { .. } => "NOT_YET_VISIBLE",
@@ -79,6 +82,20 @@ impl Fault {
             Self::Busy => "Too many requests wait already. Nothing changed: try again in a \
                            second, with the same idempotency key."
                 .to_owned(),
+            Self::TooManyOperations { most } => format!(
+                "At most {most} operations may run on one connection: end one, or open another \
+                 connection."
+            ),
+            Self::TooSlow { seconds, position } => {
+                let next = match position {
+                    Some(position) => format!("subscribe again with `after: {position}`"),
+                    None => "subscribe again".to_owned(),
+                };
+                format!(
+                    "An answer waited {seconds} s to be taken, so nothing more is told here. \
+                     Nothing is lost: {next}, and read faster."
+                )
+            }
             Self::Contended { attempts } => format!(
                 "Others changed the same thing {attempts} times in between. Nothing changed: try \
                  again, with the same idempotency key."
@@ -105,6 +122,7 @@ impl Fault {
     pub(crate) fn retry_after_seconds(&self) -> Option<u32> {
         match self {
             Self::Busy
+            | Self::TooManyOperations { .. }
             | Self::Unavailable
             | Self::ReadsUnavailable
             | Self::NotYetVisible { .. } => Some(1),
@@ -125,6 +143,9 @@ impl From<Fault> for Error {
             extensions.set("code", code);
             if let Fault::BadArgument { argument, .. } = &fault {
                 extensions.set("argument", argument.as_str());
+            }
+            if let Fault::TooSlow { position: Some(position), .. } = &fault {
+                extensions.set("position", position.0);
             }
             if let Some(seconds) = fault.retry_after_seconds() {
                 extensions.set("retryAfterSeconds", seconds);

@@ -19,7 +19,7 @@ pub use auth::{NewKey, create_key, create_operator_key};
 #[cfg(feature = "bare")]
 pub use bare::Bare;
 pub use codes::ErrorCode;
-pub use http::{router, router_with};
+pub use http::{LiveLimits, router, router_with};
 pub use ids::{BadId, GlobalId};
 pub use ports::{
     ApiContext, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,

@@ -55,6 +55,7 @@ pub(crate) struct Metrics {
     operations: Family<OperationLabels, Counter>,
     refusals: Family<CodeLabels, Counter>,
     sockets: Gauge,
+    event_streams: Gauge,
 }
 
 impl Default for Metrics {
@@ -65,6 +66,7 @@ impl Default for Metrics {
             operations: Family::default(),
             refusals: Family::default(),
             sockets: Gauge::default(),
+            event_streams: Gauge::default(),
         }
     }
 }
@@ -96,6 +98,11 @@ impl Metrics {
         &self.sockets
     }
 
+    /// Event streams that are open.
+    pub(crate) fn event_streams(&self) -> &Gauge {
+        &self.event_streams
+    }
+
     /// Everything, as text.
     pub(crate) fn text(
         &self,
@@ -108,6 +115,8 @@ impl Metrics {
         registry.register("graphql_operations", "Operations run", self.operations.clone());
         registry.register("graphql_refusals", "Mutations refused, by code", self.refusals.clone());
         registry.register("websockets", "WebSockets that are open", self.sockets.clone());
+        let streams = self.event_streams.clone();
+        registry.register("event_streams", "Event streams that are open", streams);
         write_side(&mut registry, write);
         read_side(&mut registry, projections);
         let mut text = String::with_capacity(8_192);

@@ -8,8 +8,8 @@ use hakken_adapters::seating::{
     svg::{self, SeatColour},
 };
 use hakken_api::{
-    ApiContext, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,
-    SecretSource,
+    ApiContext, LiveLimits, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader,
+    SeatMark, SecretSource,
 };
 use hakken_commands::{WriteSide, desk::EngineSecret};
 use hakken_domain::{names::SeatId, seatmap::SeatMap};
@@ -70,5 +70,6 @@ pub fn api_context(
         pictures: Some(Arc::new(Seating)),
         payments_mode: "simulated".to_owned(),
         version: "test".to_owned(),
+        live: LiveLimits::default(),
     }
 }

@@ -103,7 +103,7 @@ impl UrlParameters {
         self.query.is_none() && self.document_id.is_none() && self.extensions.is_none()
     }
 
-    fn read(self) -> Result<Parameters, RequestError> {
+    pub(super) fn read(self) -> Result<Parameters, RequestError> {
         Ok(Parameters {
             query: self.query,
             document_id: self.document_id,
@@ -204,7 +204,9 @@ async fn polled(app: &App, asked: &Asked) -> Option<HttpResponse> {
 pub(super) async fn not_allowed() -> HttpResponse {
     let message = "Send GraphQL requests with POST, or queries with GET.";
     let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "BAD_REQUEST", message);
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+    response
+        .headers_mut()
+        .insert(header::ALLOW, HeaderValue::from_static("GET, POST, PUT, DELETE"));
     response
 }
 
@@ -312,8 +314,8 @@ fn wrong_method(method: &Method, document: &Document, media: Media) -> Option<Ht
     }
     if document.kind == OperationType::Subscription {
         let error =
-            bad("Subscriptions are served over WebSocket, at the same path, with the subprotocol \
-             graphql-transport-ws.");
+            bad("Subscriptions are served at the same path over WebSocket, with the subprotocol \
+             graphql-transport-ws, and as an event stream: accept text/event-stream.");
         return Some(refused(media, StatusCode::BAD_REQUEST, &error));
     }
     None
@@ -365,7 +367,7 @@ pub(super) async fn caller(app: &App, headers: &HeaderMap) -> Result<Option<Call
     }
 }
 
-fn unauthenticated(fault: &Fault) -> HttpResponse {
+pub(super) fn unauthenticated(fault: &Fault) -> HttpResponse {
     let mut response = super::fault(StatusCode::UNAUTHORIZED, fault);
     let scheme = HeaderValue::from_static("Bearer realm=\"hakken\"");
     response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);

@@ -1,5 +1,5 @@
-//! The routes: GraphQL over HTTP and WebSocket, GraphiQL, health and metrics. Every request has
-//! an id and a span, and is counted.
+//! The routes: GraphQL over HTTP, WebSocket and event streams, GraphiQL, health and metrics. Every
+//! request has an id and a span, and is counted.
 
 mod body;
 mod delivery;
@@ -9,9 +9,11 @@ mod graphql;
 mod health;
 mod idempotency;
 mod known;
+mod live;
 mod pages;
 pub(crate) mod polls;
 mod protocol;
+mod sse;
 mod stored;
 mod websocket;
 
@@ -35,7 +37,9 @@ use axum::{
 };
 use hakken_domain::text::shortened_within;
 use known::KnownDocuments;
+pub use live::LiveLimits;
 use polls::Polls;
+use sse::EventStreams;
 use stored::StoredDocuments;
 use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, field::Empty, info_span, warn};
@@ -75,10 +79,11 @@ pub(crate) struct Parts {
     pub(crate) metrics: Arc<Metrics>,
     /// Room for large bodies, in KiB.
     large_bodies: Arc<Semaphore>,
-    /// Room for operations over WebSockets.
+    /// Room for operations that are answered live.
     operations: Arc<Semaphore>,
     /// Places for exports.
     exports: export::Places,
+    event_streams: EventStreams,
     ids: RequestIds,
 }
 
@@ -125,8 +130,9 @@ pub fn router_with(api: ApiContext, rules: DocumentRules) -> Router {
         api,
         metrics,
         large_bodies: Arc::new(Semaphore::new(body::LARGE_BODIES)),
-        operations: Arc::new(Semaphore::new(websocket::ALL_OPERATIONS)),
+        operations: Arc::new(Semaphore::new(live::ALL_OPERATIONS)),
         exports: export::Places::default(),
+        event_streams: EventStreams::default(),
     }));
     let endpoint = get(graphql::get).post(graphql::post).fallback(graphql::not_allowed);
     Router::new()
@@ -141,6 +147,7 @@ pub fn router_with(api: ApiContext, rules: DocumentRules) -> Router {
         .route("/metrics", get(health::metrics))
         .fallback(not_found)
         .method_not_allowed_fallback(only_get)
+        .layer(from_fn_with_state(app.clone(), sse::divert))
         .layer(from_fn_with_state(app.clone(), observed))
         .with_state(app)
 }

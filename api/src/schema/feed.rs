@@ -1,7 +1,13 @@
 //! The recorded events, for those who may see them: in batches and live, without gap or
 //! repetition.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{Stream, StreamExt, stream};
 use hakken_domain::{
@@ -102,6 +108,38 @@ pub(crate) async fn read(
     Ok((events, up_to, head.max(up_to)))
 }
 
+/// How far the feed of an operation is: whoever is cut off goes on from there.
+#[derive(Debug, Default)]
+pub(crate) struct FeedPlace {
+    resume: Option<Position>,
+    began: OnceLock<Position>,
+    reached: AtomicU64,
+}
+
+impl FeedPlace {
+    /// For an operation; `resume` is the last position that its client has, if the transport says
+    /// so, and it counts more than the argument.
+    pub(crate) fn new(resume: Option<Position>) -> Self {
+        Self { resume, ..Self::default() }
+    }
+
+    /// Where it began, if it follows the feed.
+    pub(crate) fn began(&self) -> Option<Position> {
+        self.began.get().copied()
+    }
+
+    /// The position of the newest event that it was given.
+    pub(crate) fn reached(&self) -> Option<Position> {
+        let reached = self.reached.load(Ordering::Acquire);
+        (reached > 0).then_some(Position(reached))
+    }
+
+    /// From where it is told, given its argument.
+    pub(crate) fn begin(&self, after: Position) -> Position {
+        *self.began.get_or_init(|| self.resume.unwrap_or(after))
+    }
+}
+
 /// Where the live feed is.
 struct Following {
     feed: Arc<dyn EventFeed>,
@@ -111,12 +149,14 @@ struct Following {
 }
 
 /// Wanted events after a position, and then whatever happens, each once. A feed that fails is
-/// taken up again where it was.
+/// taken up again where it was. `place` is told how far it came.
 pub(crate) fn follow(
     api: &ApiContext,
     wanted: Wanted,
     after: Position,
+    place: Arc<FeedPlace>,
 ) -> impl Stream<Item = Event> + use<> {
+    let after = place.begin(after);
     let following = Following { feed: api.feed.clone(), wanted, at: after, live: None };
     stream::unfold(following, |mut following| async move {
         loop {
@@ -143,4 +183,5 @@ pub(crate) fn follow(
         }
     })
     .flatten()
+    .inspect(move |event: &Event| place.reached.store(event.position.0.0, Ordering::Release))
 }

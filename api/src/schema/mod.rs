@@ -16,6 +16,7 @@ use std::sync::{Arc, LazyLock};
 
 use async_graphql::{SDLExportOptions, ValidationMode};
 
+pub(crate) use feed::FeedPlace;
 pub use mutations::Mutation;
 pub use queries::Query;
 pub use subscriptions::Subscription;

@@ -1,4 +1,4 @@
-//! What is told live, over WebSocket.
+//! What is told live, over WebSocket and event streams.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,18 +14,20 @@ use tokio::{sync::watch, time::sleep};
 use super::{
     connection::{argument, sees},
     context::Asked,
-    feed::{self, Wanted},
+    feed::{self, FeedPlace, Wanted},
     queries::legs_argument,
     scalars::PositionScalar,
     types::{AvailabilityChange, Event, LegsInput, version_of},
 };
 use crate::{auth::Right, faults::Fault, ports::ApiContext};
 
-/// What is told live, over WebSocket with the subprotocol `graphql-transport-ws`.
+/// What is told live: over WebSocket with the subprotocol `graphql-transport-ws`, and as an event
+/// stream with the protocol of `graphql-sse`.
 #[derive(Default)]
 pub struct Subscription;
 
-/// What is told live, over WebSocket with the subprotocol `graphql-transport-ws`.
+/// What is told live: over WebSocket with the subprotocol `graphql-transport-ws`, and as an event
+/// stream with the protocol of `graphql-sse`.
 #[Subscription]
 impl Subscription {
     /// What is free of a show: first everything, then every change, holds that end by themselves
@@ -84,7 +86,8 @@ impl Subscription {
             Some(after) => after.0,
             None => asked.api.feed.head().await.map_err(|_| Fault::ReadsUnavailable)?,
         };
-        Ok(feed::follow(asked.api, wanted, after))
+        let place = ctx.data_opt::<Arc<FeedPlace>>().cloned().unwrap_or_default();
+        Ok(feed::follow(asked.api, wanted, after, place))
     }
 }
 

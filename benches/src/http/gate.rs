@@ -19,7 +19,7 @@ use hakken_adapters::{
     system::{RandomIds, SystemClock, random_bytes},
 };
 use hakken_api::{
-    ApiContext, Bare, SeatMapOptions, SeatMapProblem, SeatMapReader, SecretSource,
+    ApiContext, Bare, LiveLimits, SeatMapOptions, SeatMapProblem, SeatMapReader, SecretSource,
     create_operator_key, router,
 };
 use hakken_commands::{
@@ -112,6 +112,7 @@ async fn engine() -> Result<ApiContext> {
         pictures: None,
         payments_mode: "manual".to_owned(),
         version: "bench".to_owned(),
+        live: LiveLimits::default(),
     })
 }
 

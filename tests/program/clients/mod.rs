@@ -5,6 +5,8 @@
 
 mod audit;
 mod compose;
+mod python;
+mod sales;
 
 use std::{
     fs::{self, File},
@@ -27,7 +29,12 @@ pub fn passes(script: &str, server: &Server) {
     let Some(folder) = installed() else { return };
     let key = server.key.as_deref().unwrap_or_default();
     let mut node = Command::new("node");
-    node.arg(script).current_dir(folder).env("HAKKEN_URL", &server.url).env("HAKKEN_KEY", key);
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("api/schema.graphql");
+    node.arg(script)
+        .current_dir(folder)
+        .env("HAKKEN_URL", &server.url)
+        .env("HAKKEN_KEY", key)
+        .env("HAKKEN_SCHEMA", schema);
     let said = finished(&mut node, script);
     println!("{script}: {said}");
 }

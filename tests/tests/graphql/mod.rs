@@ -2,7 +2,9 @@
 
 mod access;
 mod codes;
+mod event_streams;
 mod export;
+mod feed;
 mod http;
 mod http_documents;
 mod http_polls;

@@ -18,7 +18,9 @@ use hakken_adapters::{
     payments::SimulatedGateway,
     system::{ManualClock, SeededIds},
 };
-use hakken_api::{ApiContext, DocumentRules, SeatMapPicture, SeatMark, create_operator_key};
+use hakken_api::{
+    ApiContext, DocumentRules, LiveLimits, SeatMapPicture, SeatMark, create_operator_key,
+};
 use hakken_commands::{
     WriteOptions, WriteSide,
     engine::Ports,
@@ -69,6 +71,10 @@ pub struct Ground {
     pub seed: u64,
     /// The operator's key, if another stage on the same ground has made it.
     pub operator: Option<String>,
+    /// What the API tells as the feed, if it is another one than the read models follow.
+    pub told: Option<Arc<dyn EventFeed>>,
+    /// How long those who are told live may take.
+    pub live: LiveLimits,
 }
 
 impl Ground {
@@ -84,6 +90,8 @@ impl Ground {
             gateway: Arc::new(SimulatedGateway::new()),
             seed: 1,
             operator: None,
+            told: None,
+            live: LiveLimits::default(),
         }
     }
 }
@@ -99,7 +107,7 @@ impl Stage {
 
     /// The same, with documents that an operator trusts.
     pub async fn with(ground: Ground, documents: DocumentRules) -> Self {
-        let Ground { store, side, feed, rows, clock, gateway, seed, operator } = ground;
+        let Ground { store, side, feed, rows, clock, gateway, seed, operator, told, live } = ground;
         let ids = Arc::new(SeededIds::new(seed));
         let ports = Ports { store, side, clock: clock.clone(), ids };
         let secret = engine_secret();
@@ -109,7 +117,8 @@ impl Stage {
         let models = ReadModels::start(feed.clone(), rows, clock.clone()).await.unwrap();
         let context = ApiContext {
             pictures: Some(Arc::new(FreeSeats)),
-            ..api_context(write.clone(), models.clone(), feed)
+            live,
+            ..api_context(write.clone(), models.clone(), told.unwrap_or(feed))
         };
         let router = hakken_api::router_with(context, documents);
         let operator = match operator {
@@ -117,6 +126,19 @@ impl Stage {
             None => create_operator_key(write.desk(), &secret, &FixedSecret(42)).await.unwrap(),
         };
         Self { write, models, clock, gateway, router, operator }
+    }
+
+    /// Serves it on a port of its own. The system keeps so little of what is not read that a slow
+    /// reader is soon noticed.
+    pub async fn listen(&self) -> std::net::SocketAddr {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_send_buffer_size(16 << 10).unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(1_024).unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = self.router.clone();
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        address
     }
 
     /// Who runs the engine.

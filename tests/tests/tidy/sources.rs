@@ -7,7 +7,7 @@ const MOST_LINES: usize = 650;
 /// Files that are longer, with the lines that they may have. This list only gets shorter.
 const LONGER: [(&str, usize); 0] = [];
 
-const KINDS: [&str; 18] = [
+const KINDS: [&str; 19] = [
     "rs",
     "toml",
     "lock",
@@ -17,6 +17,7 @@ const KINDS: [&str; 18] = [
     "graphql",
     "svg",
     "js",
+    "ts",
     "css",
     "html",
     "py",

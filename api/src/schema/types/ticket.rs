@@ -130,7 +130,6 @@ impl From<TicketView> for Ticket {
             code_key: None,
             entries: view.entries,
             inside: view.inside,
-            times: Some(times),
         }
     }
 }

@@ -1,33 +1,36 @@
 //! Operations over WebSocket.
 
+mod bounds;
+
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{Message, client::IntoClientRequest},
+    tungstenite::{
+        Message,
+        client::IntoClientRequest,
+        protocol::{CloseFrame, frame::coding::CloseCode},
+    },
 };
 
 use super::stage::{Actor, Stage};
 
-struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(super) struct Socket(pub(super) WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
     /// Connects, with this subprotocol.
-    async fn open(stage: &Stage, protocol: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = stage.router.clone();
-        tokio::spawn(async move { axum::serve(listener, router).await });
+    pub(super) async fn open(stage: &Stage, protocol: &str) -> Self {
+        let address = stage.listen().await;
         let mut request = format!("ws://{address}/graphql").into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
         Self(connect_async(request).await.unwrap().0)
     }
 
     /// Connects and introduces itself.
-    async fn ready(stage: &Stage, actor: &Actor) -> Self {
+    pub(super) async fn ready(stage: &Stage, actor: &Actor) -> Self {
         let mut socket = Self::open(stage, "graphql-transport-ws").await;
         let key = actor.key.clone().unwrap();
         socket
@@ -39,16 +42,16 @@ impl Socket {
         socket
     }
 
-    async fn say(&mut self, message: Value) {
+    pub(super) async fn say(&mut self, message: Value) {
         self.0.send(Message::text(message.to_string())).await.unwrap();
     }
 
-    async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
+    pub(super) async fn subscribe(&mut self, id: &str, query: &str, variables: Value) {
         let payload = json!({ "query": query, "variables": variables });
         self.say(json!({ "id": id, "type": "subscribe", "payload": payload })).await;
     }
 
-    async fn hear(&mut self) -> Value {
+    pub(super) async fn hear(&mut self) -> Value {
         match self.next().await {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
             other => panic!("no text: {other:?}"),
@@ -56,14 +59,19 @@ impl Socket {
     }
 
     /// The code with which the server closes.
-    async fn closed(&mut self) -> u16 {
+    pub(super) async fn closed(&mut self) -> u16 {
+        self.closed_because().await.0
+    }
+
+    /// The same, and its words.
+    pub(super) async fn closed_because(&mut self) -> (u16, String) {
         match self.next().await {
-            Message::Close(Some(frame)) => frame.code.into(),
+            Message::Close(Some(frame)) => (frame.code.into(), frame.reason.to_string()),
             other => panic!("not closed: {other:?}"),
         }
     }
 
-    async fn next(&mut self) -> Message {
+    pub(super) async fn next(&mut self) -> Message {
         let next = tokio::time::timeout(Duration::from_secs(10), self.0.next());
         next.await.expect("an answer in time").expect("an open socket").unwrap()
     }
@@ -133,6 +141,12 @@ async fn queries_and_mutations_run_over_the_socket_too() {
     let answer = socket.hear().await;
     assert_eq!(answer["payload"], json!({ "data": { "viewer": { "role": "OPERATOR" } } }));
     assert_eq!(socket.hear().await, json!({ "type": "complete", "id": "q" }));
+    let register = "mutation { registerOrganizer(input: { idempotencyKey: \"o\", name: \"O\" }) {
+        organizer { name } userErrors { code } } }";
+    socket.subscribe("q", register, json!({})).await;
+    let made = socket.hear().await["payload"]["data"]["registerOrganizer"].clone();
+    assert_eq!(made, json!({ "organizer": { "name": "O" }, "userErrors": [] }));
+    assert_eq!(socket.hear().await, json!({ "type": "complete", "id": "q" }));
 }
 
 #[tokio::test]
@@ -172,6 +186,10 @@ async fn who_breaks_the_protocol_is_told_how() {
     for (said, code) in [
         (vec![json!("nonsense")], 4400),
         (vec![json!({ "type": "unknown" })], 4400),
+        (vec![json!({ "type": "connection_init", "payload": "hk_" })], 4400),
+        (vec![json!({ "type": "next", "id": "1", "payload": {} })], 4400),
+        (vec![init.clone(), json!({ "type": "subscribe", "id": "1", "payload": {} })], 4400),
+        (vec![init.clone(), json!({ "type": "complete", "id": "" })], 4400),
         (vec![subscribe.clone()], 4401),
         (vec![forged], 4403),
         (vec![init.clone(), init.clone()], 4429),
@@ -187,6 +205,56 @@ async fn who_breaks_the_protocol_is_told_how() {
         }
         assert_eq!(socket.closed().await, code, "{said:?}");
     }
+}
+
+#[tokio::test]
+async fn other_subprotocols_are_not_spoken_and_the_right_one_is_chosen() {
+    let stage = Stage::start().await;
+    // A client that offered only another one would close by itself.
+    let url = format!("ws://{}/graphql", stage.listen().await);
+    let mut socket = Socket(connect_async(url).await.unwrap().0);
+    assert_eq!(socket.closed_because().await, (4406, "Subprotocol not acceptable".to_owned()));
+    let mut socket = Socket::open(&stage, "graphql-ws, graphql-transport-ws").await;
+    socket.say(json!({ "type": "connection_init" })).await;
+    assert_eq!(socket.hear().await, json!({ "type": "connection_ack" }));
+    socket.say(json!({ "type": "ping", "payload": { "n": 1 } })).await;
+    assert_eq!(socket.hear().await, json!({ "type": "pong", "payload": { "n": 1 } }));
+    // Without a key one may ask about the schema, and nothing else.
+    socket.subscribe("1", "{ __typename }", json!({})).await;
+    assert_eq!(socket.hear().await["payload"], json!({ "data": { "__typename": "Query" } }));
+    assert_eq!(socket.hear().await["type"], "complete");
+    socket.subscribe("2", "{ viewer { role } }", json!({})).await;
+    assert_eq!(socket.hear().await["payload"][0]["extensions"]["code"], "UNAUTHENTICATED");
+}
+
+#[tokio::test]
+async fn who_says_farewell_hears_it_too() {
+    let stage = Stage::start().await;
+    let mut socket = Socket::ready(&stage, &stage.operator()).await;
+    let frame = CloseFrame { code: CloseCode::Normal, reason: "".into() };
+    socket.0.send(Message::Close(Some(frame))).await.unwrap();
+    assert_eq!(socket.closed().await, 1000);
+}
+
+#[tokio::test]
+async fn an_id_is_free_again_when_its_operation_is_over() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let mut socket = Socket::ready(&stage, &tenant.auditor).await;
+    let query = "subscription($after: Position!) { events(after: $after) { position } }";
+    for _ in 0..3 {
+        socket.subscribe("1", query, json!({ "after": 0 })).await;
+        let first = socket.hear().await;
+        assert_eq!(first["type"], "next", "{first}");
+        socket.say(json!({ "type": "complete", "id": "1" })).await;
+        // What was on its way when the operation ended is the last of it.
+        socket.say(json!({ "type": "ping" })).await;
+        while socket.hear().await["type"] != "pong" {}
+    }
+    socket.subscribe("1", "{ nothing }", json!({})).await;
+    assert_eq!(socket.hear().await["type"], "error");
+    socket.subscribe("1", "{ viewer { role } }", json!({})).await;
+    assert_eq!(socket.hear().await["type"], "next");
 }
 
 #[tokio::test]

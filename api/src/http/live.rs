@@ -1,0 +1,269 @@
+//! What WebSockets and event streams share: how much and how long, the gate of an operation, and
+//! the operations of one connection with their answers as they come.
+
+use std::{collections::HashMap, future::pending, pin::Pin, sync::Arc, time::Duration};
+
+use async_graphql::{Error, Response, ServerError};
+use futures_util::{
+    Stream, StreamExt,
+    stream::{AbortHandle, Abortable, SelectAll, once},
+};
+use hakken_commands::engine::Health;
+use hakken_domain::envelope::Position;
+use tokio::sync::watch;
+use tracing::Instrument;
+
+use super::{
+    App,
+    document::RequestError,
+    graphql::{self, Parameters, span_of},
+};
+use crate::{
+    auth::{Anybody, Caller},
+    faults::Fault,
+    schema::{FeedPlace, batch::Batches, context::IdempotencyHeader},
+};
+
+/// Most operations at once over all connections.
+pub(super) const ALL_OPERATIONS: usize = 4_096;
+/// Most bytes of a message, which is one request. Larger ones go over plain HTTP.
+pub(super) const MAX_MESSAGE: usize = 128 << 10;
+
+/// How much those who are told live may ask for, and how long they may take.
+#[derive(Debug, Clone, Copy)]
+pub struct LiveLimits {
+    /// Until a WebSocket introduces itself, or a reserved event stream is fetched.
+    pub greeting: Duration,
+    /// How often the other side is asked whether it is there, and its key whether it is valid.
+    pub heartbeat: Duration,
+    /// A WebSocket of which nothing is heard for so long is gone.
+    pub silence: Duration,
+    /// A connection on which nothing is asked for so long is closed.
+    pub idle: Duration,
+    /// Until an answer is taken. Shorter than what the connection itself allows, so that there is
+    /// time to say why it ends.
+    pub slow: Duration,
+    /// Most operations at once on one connection.
+    pub operations: usize,
+}
+
+impl Default for LiveLimits {
+    fn default() -> Self {
+        Self {
+            greeting: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(25),
+            silence: Duration::from_secs(90),
+            idle: Duration::from_secs(600),
+            slow: Duration::from_secs(20),
+            operations: 100,
+        }
+    }
+}
+
+/// Who asks for an operation, and what came with it.
+#[derive(Debug, Default)]
+pub(super) struct Asker {
+    pub(super) caller: Option<Caller>,
+    pub(super) idempotency: IdempotencyHeader,
+    /// The position of the last event that the client has, if its transport says so.
+    pub(super) resume: Option<Position>,
+}
+
+/// Why an operation does not begin.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    Request(RequestError),
+    Fault(Fault),
+}
+
+impl Refusal {
+    /// As it stands among `errors`.
+    pub(super) fn error(self) -> ServerError {
+        match self {
+            Self::Request(RequestError { code, message }) => {
+                let mut error = ServerError::new(message, None);
+                error.extensions.get_or_insert_default().set("code", code);
+                error
+            }
+            Self::Fault(fault) => server_error(fault),
+        }
+    }
+}
+
+/// A fault as it stands among `errors`.
+pub(super) fn server_error(fault: Fault) -> ServerError {
+    let Error { message, extensions, .. } = fault.into();
+    let mut error = ServerError::new(message, None);
+    error.extensions = extensions;
+    error
+}
+
+type Answers = Pin<Box<dyn Stream<Item = Response> + Send>>;
+
+/// An operation that may begin.
+pub(super) struct Operation {
+    pub(super) kind: &'static str,
+    answers: Answers,
+    place: Arc<FeedPlace>,
+}
+
+impl Operation {
+    /// The errors with which it was refused before anything ran, if that shows at once.
+    pub(super) async fn refused(&mut self) -> Option<Vec<ServerError>> {
+        let first = futures_util::FutureExt::now_or_never(self.answers.next())??;
+        let is_refused = !first.errors.is_empty()
+            && first.data == async_graphql::Value::Null
+            && first.errors.iter().all(|error| error.path.is_empty());
+        if is_refused {
+            let mut first = first;
+            graphql::coded(&mut first);
+            return Some(first.errors);
+        }
+        let rest = std::mem::replace(&mut self.answers, Box::pin(futures_util::stream::empty()));
+        self.answers = Box::pin(once(async move { first }).chain(rest));
+        None
+    }
+}
+
+/// The gate of every operation that is answered live.
+pub(super) fn admit(
+    app: &App,
+    asker: Asker,
+    mut parameters: Parameters,
+) -> Result<Operation, Refusal> {
+    let slot = app.operations.clone().try_acquire_owned();
+    let slot = slot.map_err(|_| Refusal::Fault(Fault::Busy))?;
+    let keep = app.stored.resolve(&mut parameters).map_err(Refusal::Request)?;
+    let document = parameters.document().map_err(Refusal::Request)?;
+    let Asker { caller, idempotency, resume } = asker;
+    if caller.is_none() && !document.introspects {
+        return Err(Refusal::Fault(Fault::NoKey));
+    }
+    let kind = document.kind_name();
+    app.metrics.ran(kind);
+    let span = span_of(kind, caller.as_ref());
+    let place = Arc::new(FeedPlace::new(resume));
+    let request = parameters
+        .request(document.parsed)
+        .data(Anybody(caller))
+        .data(idempotency)
+        .data(Batches::default())
+        .data(place.clone());
+    let schema = app.schema.clone();
+    let answers: Answers = if kind == "subscription" {
+        // The span is entered where the stream is made; each event is a small thing.
+        let _entered = span.enter();
+        Box::pin(schema.execute_stream(request))
+    } else {
+        let answer = async move { schema.execute(request).await }.instrument(span);
+        Box::pin(once(answer))
+    };
+    let (app, mut keep) = (app.clone(), Some(keep));
+    let answers = answers.inspect(move |answer| {
+        // The slot is kept as long as there may be answers.
+        let _ = &slot;
+        if let Some(keep) = keep.take_if(|_| answer.errors.is_empty()) {
+            app.stored.keep(keep);
+        }
+    });
+    Ok(Operation { kind, answers: Box::pin(answers), place })
+}
+
+/// What is told of an operation.
+pub(super) enum Told {
+    /// An answer; of the feed, with the position of its event.
+    Next { id: String, response: Box<Response>, at: Option<Position> },
+    /// It failed, and is over.
+    Failed { id: String, errors: Vec<ServerError> },
+    /// It is over.
+    Complete { id: String },
+}
+
+/// An answer of the operation, or its end.
+type Step = (String, Option<(Box<Response>, Option<Position>)>);
+
+struct Handle {
+    abort: AbortHandle,
+    place: Arc<FeedPlace>,
+    told: Option<Position>,
+}
+
+/// The operations of one connection.
+#[derive(Default)]
+pub(super) struct Running {
+    steps: SelectAll<Pin<Box<dyn Stream<Item = Step> + Send>>>,
+    handles: HashMap<String, Handle>,
+}
+
+impl Running {
+    pub(super) fn len(&self) -> usize {
+        self.handles.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.handles.is_empty()
+    }
+
+    pub(super) fn contains(&self, id: &str) -> bool {
+        self.handles.contains_key(id)
+    }
+
+    /// Begins an operation, whose id is free.
+    pub(super) fn begin(&mut self, id: String, operation: Operation) {
+        let Operation { answers, place, .. } = operation;
+        let (abort, registration) = AbortHandle::new_pair();
+        let (each, end, feed) = (id.clone(), id.clone(), place.clone());
+        let steps = answers
+            // Nothing newer has been asked of the feed when an answer is there.
+            .map(move |answer| (each.clone(), Some((Box::new(answer), feed.reached()))))
+            .chain(once(async move { (end, None) }));
+        self.steps.push(Box::pin(Abortable::new(steps, registration)));
+        self.handles.insert(id, Handle { abort, place, told: None });
+    }
+
+    /// Nothing more is told of this operation.
+    pub(super) fn stop(&mut self, id: &str) {
+        if let Some(handle) = self.handles.remove(id) {
+            handle.abort.abort();
+        }
+    }
+
+    /// What is told next; waits as long as there is nothing.
+    pub(super) async fn next(&mut self) -> Told {
+        loop {
+            let Some((id, step)) = self.steps.next().await else { return pending().await };
+            match step {
+                Some((mut response, at)) => {
+                    if graphql::coded(&mut response) {
+                        if let Some(handle) = self.handles.get_mut(&id) {
+                            handle.told = at;
+                        }
+                        return Told::Next { id, response, at };
+                    }
+                    // Nothing was executed, or the subscription cannot go on: it is over.
+                    self.stop(&id);
+                    return Told::Failed { id, errors: response.errors };
+                }
+                None if self.handles.remove(&id).is_some() => return Told::Complete { id },
+                None => {}
+            }
+        }
+    }
+
+    /// Ends everything: each operation with the position of the last event that was told of it,
+    /// or from which it began.
+    pub(super) fn end(&mut self) -> Vec<(String, Option<Position>)> {
+        self.steps.clear();
+        let ended = self.handles.drain().map(|(id, handle)| {
+            handle.abort.abort();
+            (id, handle.told.or_else(|| handle.place.began()))
+        });
+        ended.collect()
+    }
+}
+
+/// Until the engine no longer works.
+pub(super) async fn stopped(health: &mut watch::Receiver<Health>) {
+    // An error means that the loop is gone.
+    let _ = health.wait_for(|health| *health != Health::Working).await;
+}
