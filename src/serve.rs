@@ -3,7 +3,7 @@
 use std::{io::Write, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use hakken_api::{ApiContext, NewKey, create_key, create_operator_key};
+use hakken_api::{ApiContext, KeyLimits, NewKey, create_key, create_operator_key};
 use hakken_commands::engine::{self, Health};
 use hakken_domain::{apikey::Role, names::ActorRef};
 use hakken_projections::feed::EventFeed;
@@ -33,13 +33,15 @@ pub struct Options {
     pub connections: connections::Limits,
     /// Bounds of its write loop.
     pub engine: engine::Limits,
+    /// Bounds of each key.
+    pub keys: KeyLimits,
 }
 
 impl Options {
     /// With the usual bounds.
     pub fn usual(listen: SocketAddr, payments: PaymentsMode) -> Self {
         let (connections, engine) = (connections::Limits::default(), engine::Limits::default());
-        Self { listen, payments, connections, engine }
+        Self { listen, payments, connections, engine, keys: KeyLimits::default() }
     }
 
     fn of(options: &cli::Serve) -> Self {
@@ -59,7 +61,12 @@ impl Options {
             },
             ..engine::Limits::default()
         };
-        Self { listen: options.listen, payments: options.payments, connections, engine }
+        let keys = KeyLimits {
+            points: limits.key_points,
+            points_per_second: limits.key_points_per_second,
+            operations: limits.key_operations.into(),
+        };
+        Self { listen: options.listen, payments: options.payments, connections, engine, keys }
     }
 }
 
@@ -76,7 +83,7 @@ pub struct Server {
 impl Server {
     /// Opens the data directory and listens. Read models may still be catching up.
     pub async fn start(data: &Path, options: Options) -> Result<Self> {
-        let Options { listen, payments, connections, engine } = options;
+        let Options { listen, payments, connections, engine, keys } = options;
         let listener = TcpListener::bind(listen).await.with_context(|| {
             format!("nothing can listen on {listen}: choose another address with --listen")
         })?;
@@ -91,6 +98,7 @@ impl Server {
             seat_maps: Arc::new(SeatMaps),
             pictures: Some(Arc::new(Pictures)),
             payments_mode: payments.name().to_owned(),
+            limits: keys,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         });
         let (stop, stopped) = watch::channel(false);

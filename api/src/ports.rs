@@ -9,6 +9,8 @@ use hakken_domain::{
 };
 use hakken_projections::{ReadModels, feed::EventFeed};
 
+use crate::limits::KeyLimits;
+
 /// What the API stands on.
 #[derive(Clone)]
 pub struct ApiContext {
@@ -28,6 +30,8 @@ pub struct ApiContext {
     pub payments_mode: String,
     /// The version of the program.
     pub version: String,
+    /// How much each key may ask.
+    pub limits: KeyLimits,
 }
 
 /// Random numbers for secrets. The API draws none itself.

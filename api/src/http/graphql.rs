@@ -3,10 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_graphql::{
-    Request, Response, Value, Variables,
-    parser::types::{ExecutableDocument, OperationType},
-};
+use async_graphql::{Response, Value, Variables, parser::types::OperationType};
 use axum::{
     body::{Body, Bytes, HttpBody, to_bytes},
     extract::{
@@ -23,7 +20,7 @@ use tracing::{Span, info_span};
 
 use super::{
     App,
-    document::{self, Document, RequestError},
+    document::{self, Ready, Refused, RequestError},
     pages,
     polls::PollNote,
     problem,
@@ -33,6 +30,7 @@ use super::{
 use crate::{
     auth::{self, Anybody, AuthError, Caller},
     faults::Fault,
+    limits::Cost,
     schema::context::IdempotencyHeader,
 };
 
@@ -42,6 +40,8 @@ const MAX_BODY: usize = 8 << 20;
 const LARGE_BODY: usize = 32 << 10;
 /// Most KiB of large bodies in hand at once, over all requests.
 pub(super) const LARGE_BODIES: usize = 64 << 10;
+/// What a poll costs of which nothing has changed.
+const POLL: u64 = 1;
 /// A body takes no longer than this to arrive.
 const ARRIVAL: Duration = Duration::from_secs(30);
 
@@ -53,9 +53,9 @@ pub(crate) struct Parameters {
     pub(crate) operation: Option<String>,
     #[serde(default)]
     pub(crate) variables: Variables,
-    /// Nothing is asked of them yet; they must be an object all the same.
-    #[serde(rename = "extensions")]
-    pub(crate) _extensions: Option<serde_json::Map<String, serde_json::Value>>,
+    /// An object; only `cost` is known of it.
+    #[serde(default)]
+    pub(crate) extensions: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 impl Parameters {
@@ -70,9 +70,20 @@ impl Parameters {
             .map_err(|error| bad(format!("The body is no GraphQL request: {error}.")))
     }
 
-    /// Reads and measures the document.
-    pub(crate) fn document(&self) -> Result<Document, RequestError> {
-        document::read(self.text()?, self.operation.as_deref())
+    /// Whether the client wants to know what the operation costs: `"extensions": {"cost": true}`.
+    pub(crate) fn wants_cost(&self) -> bool {
+        let wanted = self.extensions.as_ref().and_then(|extensions| extensions.get("cost"));
+        wanted.is_some_and(|wanted| *wanted == true)
+    }
+
+    /// Checks the document, unless it was carried out before, and its variables. True if it was.
+    pub(crate) fn ready(self, app: &App) -> Result<(Ready, bool), Refused> {
+        let (text, operation) = (self.text()?, self.operation.as_deref());
+        let (document, is_known) = match app.documents.find(text, operation) {
+            Some(known) => (known, true),
+            None => (Arc::new(document::read(&app.types, text, operation).0?), false),
+        };
+        Ok((Ready::new(&app.types, document, self.variables)?, is_known))
     }
 
     fn text(&self) -> Result<&str, RequestError> {
@@ -81,16 +92,6 @@ impl Parameters {
             code: "BAD_REQUEST",
             message: "`query` is missing: the document to execute.".to_owned(),
         })
-    }
-
-    /// For the schema.
-    pub(crate) fn request(self, document: ExecutableDocument) -> Request {
-        let mut request = Request::new(self.query.unwrap_or_default()).variables(self.variables);
-        request.set_parsed_query(document);
-        match self.operation {
-            Some(operation) => request.operation_name(operation),
-            None => request,
-        }
     }
 }
 
@@ -109,7 +110,7 @@ impl UrlParameters {
             query: self.query,
             operation: self.operation.filter(|name| !name.is_empty()),
             variables: object("variables", self.variables)?,
-            _extensions: object("extensions", self.extensions)?,
+            extensions: object("extensions", self.extensions)?,
         })
     }
 }
@@ -149,7 +150,7 @@ pub(super) async fn get(
     let Some(media) = Media::negotiate(accept) else { return not_acceptable() };
     match url.read() {
         Ok(parameters) => answer(app, &Method::GET, &headers, media, parameters, None).await,
-        Err(error) => refused(media, StatusCode::BAD_REQUEST, &error),
+        Err(error) => refused(media, StatusCode::BAD_REQUEST, error),
     }
 }
 
@@ -176,7 +177,7 @@ pub(super) async fn post(State(app): State<App>, headers: HeaderMap, body: Body)
     }
     match Parameters::from_json(&body) {
         Ok(parameters) => answer(app, &Method::POST, &headers, media, parameters, Some(body)).await,
-        Err(error) => refused(media, StatusCode::BAD_REQUEST, &error),
+        Err(error) => refused(media, StatusCode::BAD_REQUEST, error),
     }
 }
 
@@ -189,6 +190,9 @@ async fn polled(
 ) -> Option<HttpResponse> {
     let caller = caller(app, headers).await.ok()??;
     let answer = app.polls.answer(&app.api, &caller, body, media).await?;
+    if let Err(throttled) = app.limits.enter(Some(caller.key), POLL) {
+        return Some(super::throttled(media, &throttled));
+    }
     record(Some(&caller));
     app.metrics.ran("query");
     Some((StatusCode::OK, [(header::CONTENT_TYPE, media.header())], answer).into_response())
@@ -257,11 +261,11 @@ fn not_acceptable() -> HttpResponse {
 
 fn bad_request(media: Media, message: &str) -> HttpResponse {
     let error = RequestError { code: "BAD_REQUEST", message: message.to_owned() };
-    refused(media, StatusCode::BAD_REQUEST, &error)
+    refused(media, StatusCode::BAD_REQUEST, error)
 }
 
-fn refused(media: Media, status: StatusCode, error: &RequestError) -> HttpResponse {
-    let mut response = problem(status, error.code, &error.message);
+fn refused(media: Media, status: StatusCode, error: impl Into<Refused>) -> HttpResponse {
+    let mut response = super::not_carried_out(status, &error.into());
     response.headers_mut().insert(header::CONTENT_TYPE, media.header());
     response
 }
@@ -274,17 +278,20 @@ async fn answer(
     parameters: Parameters,
     body: Option<Bytes>,
 ) -> HttpResponse {
-    let (document, is_known) = match document(&app, &parameters) {
+    let text = parameters.query.clone().unwrap_or_default();
+    let wants_cost = parameters.wants_cost();
+    let (ready, is_known) = match parameters.ready(&app) {
         Ok(found) => found,
-        Err(error) if error.code == "BAD_REQUEST" => {
-            return refused(media, StatusCode::BAD_REQUEST, &error);
+        Err(error) if error.code() == "BAD_REQUEST" => {
+            return refused(media, StatusCode::BAD_REQUEST, error);
         }
-        Err(error) => return refused(media, media.request_error(), &error),
+        Err(error) => return refused(media, media.request_error(), error),
     };
+    let document = ready.document.clone();
     if *method == Method::GET && document.kind != OperationType::Query {
         let message = "Only queries may be sent with GET: send this one with POST.";
         let error = RequestError { code: "BAD_REQUEST", message: message.to_owned() };
-        let mut response = refused(media, StatusCode::METHOD_NOT_ALLOWED, &error);
+        let mut response = refused(media, StatusCode::METHOD_NOT_ALLOWED, error);
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
@@ -292,7 +299,7 @@ async fn answer(
         let message = "Subscriptions are served over WebSocket, at the same path, with the \
                        subprotocol graphql-transport-ws.";
         let error = RequestError { code: "BAD_REQUEST", message: message.to_owned() };
-        return refused(media, StatusCode::BAD_REQUEST, &error);
+        return refused(media, StatusCode::BAD_REQUEST, error);
     }
     let caller = match caller(&app, headers).await {
         Ok(caller) => caller,
@@ -301,25 +308,29 @@ async fn answer(
     if caller.is_none() && !document.introspects {
         return with_media(unauthenticated(&Fault::NoKey), media);
     }
+    let key = caller.as_ref().map(|caller| caller.key);
+    let pass = match app.limits.enter(key, ready.charge.cost) {
+        Ok(pass) => pass,
+        Err(throttled) => return super::throttled(media, &throttled),
+    };
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok());
     let idempotency = IdempotencyHeader(key.map(unquoted));
     record(caller.as_ref());
     app.metrics.ran(document.kind_name());
-    let text = if is_known { None } else { parameters.query.clone() };
-    // What was valid once needs no second proof, but for the values of its variables.
-    let is_valid = is_known && app.documents.takes(&document, &parameters.variables);
-    let schema = if is_valid { &app.trusting } else { &app.schema };
     let note = Arc::new(PollNote::default());
-    let mut request = parameters.request(document.parsed.clone());
-    if document.polls {
+    let to_keep = if is_known { None } else { Some(text.clone()) };
+    let mut request = ready.request(text);
+    // What is kept of a poll says nothing of what it costs.
+    if document.polls && !wants_cost {
         request = request.data(note.clone());
     }
-    let mut response = schema.execute(request.data(Anybody(caller)).data(idempotency)).await;
+    let mut response = app.schema.execute(request.data(Anybody(caller)).data(idempotency)).await;
     let executed = coded(&mut response);
-    if let Some(text) = text.filter(|_| executed) {
+    let cost = wants_cost.then(|| pass.cost(document.actual_cost(&response.data)));
+    if let Some(text) = to_keep.filter(|_| executed) {
         app.documents.keep(&text, document);
     }
-    let answer = match serde_json::to_vec(&Answer::of(&response, executed)) {
+    let answer = match serde_json::to_vec(&Answer::of(&response, executed).with_cost(cost)) {
         Ok(answer) => Bytes::from(answer),
         Err(error) => {
             let fault = Fault::Internal(error.to_string());
@@ -336,15 +347,6 @@ async fn answer(
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
-}
-
-/// Reads and measures the document, unless it was carried out before.
-fn document(app: &App, parameters: &Parameters) -> Result<(Arc<Document>, bool), RequestError> {
-    let (text, operation) = (parameters.text()?, parameters.operation.as_deref());
-    match app.documents.find(text, operation) {
-        Some(known) => Ok((known, true)),
-        None => Ok((Arc::new(document::read(text, operation)?), false)),
-    }
 }
 
 /// Says in the request's span who asks.
@@ -409,6 +411,14 @@ pub(super) struct Answer<'a> {
     data: Option<&'a Value>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [async_graphql::ServerError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extensions: Option<Told>,
+}
+
+/// What is told beside the data.
+#[derive(Serialize)]
+struct Told {
+    cost: Cost,
 }
 
 /// Gives every error its code, and cuts what it says to what people read. True if the request was executed.
@@ -430,7 +440,12 @@ pub(super) fn coded(response: &mut Response) -> bool {
 
 impl<'a> Answer<'a> {
     pub(super) fn of(response: &'a Response, executed: bool) -> Self {
-        Self { data: executed.then_some(&response.data), errors: &response.errors }
+        let data = executed.then_some(&response.data);
+        Self { data, errors: &response.errors, extensions: None }
+    }
+
+    fn with_cost(self, cost: Option<Cost>) -> Self {
+        Self { extensions: cost.map(|cost| Told { cost }), ..self }
     }
 }
 

@@ -26,7 +26,7 @@ use tracing::Instrument;
 
 use super::{
     App,
-    document::{self, RequestError},
+    document::{self, Refused},
     graphql::{self, Parameters, span_of},
 };
 use crate::{
@@ -277,19 +277,28 @@ impl Connection {
             let fault = Fault::Busy;
             return self.refuse(&id, fault.code(), &fault.message()).await;
         };
-        let document = match parameters.document() {
-            Ok(document) => document,
-            Err(RequestError { code, message }) => return self.refuse(&id, code, &message).await,
+        let text = parameters.query.clone().unwrap_or_default();
+        let (ready, _) = match parameters.ready(&self.app) {
+            Ok(ready) => ready,
+            Err(refused) => return self.refuse_all(&id, &refused).await,
         };
+        let document = ready.document.clone();
         if self.caller.is_none() && !document.introspects {
             let fault = Fault::NoKey;
             return self.refuse(&id, fault.code(), &fault.message()).await;
         }
+        let key = self.caller.as_ref().map(|caller| caller.key);
+        let pass = match self.app.limits.enter(key, ready.charge.cost) {
+            Ok(pass) => pass,
+            Err(throttled) => {
+                return self.say(&ToClient::Error { id: &id, payload: [throttled.error()] }).await;
+            }
+        };
         let kind = document.kind_name();
         self.app.metrics.ran(kind);
         let span = span_of(kind, self.caller.as_ref());
-        let request = parameters
-            .request(document.parsed)
+        let request = ready
+            .request(text)
             .data(Anybody(self.caller.clone()))
             .data(IdempotencyHeader::default());
         let schema = self.app.schema.clone();
@@ -305,8 +314,8 @@ impl Connection {
         let (each, end) = (id.clone(), id.clone());
         let steps = answers
             .map(move |response| {
-                // The place is kept as long as there may be answers.
-                let _ = &place;
+                // They are kept as long as there may be answers.
+                let _ = (&place, &pass);
                 (each.clone(), Step::Answered(Box::new(response)))
             })
             .chain(futures_util::stream::once(async move { (end, Step::Ended) }));
@@ -334,6 +343,10 @@ impl Connection {
             }
             Step::Ended => Ok(()),
         }
+    }
+
+    async fn refuse_all(&mut self, id: &str, refused: &Refused) -> Result<(), Close> {
+        self.say(&ToClient::Error { id, payload: refused.errors() }).await
     }
 
     async fn refuse(&mut self, id: &str, code: &str, message: &str) -> Result<(), Close> {

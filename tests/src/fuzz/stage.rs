@@ -23,7 +23,7 @@ use hakken_adapters::{
     system::{ManualClock, SeededIds},
 };
 use hakken_api::{
-    ApiContext, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,
+    ApiContext, KeyLimits, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,
     SecretSource, create_operator_key,
 };
 use hakken_commands::{
@@ -191,6 +191,7 @@ impl Stage {
             seat_maps: Arc::new(Seating),
             pictures: Some(Arc::new(Seating)),
             payments_mode: "simulated".to_owned(),
+            limits: KeyLimits::default(),
             version: "test".to_owned(),
         });
         Self { memory, write, models, router }

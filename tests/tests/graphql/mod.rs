@@ -2,9 +2,11 @@
 
 mod access;
 mod http;
+mod limits;
 mod queries;
 mod refusals;
 mod retries;
 mod selling;
 mod sockets;
 pub(crate) mod stage;
+mod validation;

@@ -20,7 +20,7 @@ use hakken_adapters::{
     system::{ManualClock, SeededIds},
 };
 use hakken_api::{
-    ApiContext, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,
+    ApiContext, KeyLimits, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,
     SecretSource, create_operator_key,
 };
 use hakken_commands::{
@@ -91,6 +91,8 @@ pub struct Ground {
     pub seed: u64,
     /// The operator's key, if another stage on the same ground has made it.
     pub operator: Option<String>,
+    /// How much each key may ask.
+    pub limits: KeyLimits,
 }
 
 impl Ground {
@@ -106,6 +108,7 @@ impl Ground {
             gateway: Arc::new(SimulatedGateway::new()),
             seed: 1,
             operator: None,
+            limits: KeyLimits::default(),
         }
     }
 }
@@ -116,7 +119,7 @@ impl Stage {
     }
 
     pub async fn on(ground: Ground) -> Self {
-        let Ground { store, side, feed, rows, clock, gateway, seed, operator } = ground;
+        let Ground { store, side, feed, rows, clock, gateway, seed, operator, limits } = ground;
         let ids = Arc::new(SeededIds::new(seed));
         let ports = Ports { store, side, clock: clock.clone(), ids };
         let secret = EngineSecret(Arc::new([7; 32]));
@@ -132,6 +135,7 @@ impl Stage {
             seat_maps: Arc::new(Seating),
             pictures: Some(Arc::new(Seating)),
             payments_mode: "simulated".to_owned(),
+            limits,
             version: "test".to_owned(),
         });
         let operator = match operator {
