@@ -167,7 +167,6 @@ struct TypeDef {
 pub(super) struct DirectiveDef {
     pub(super) arguments: Vec<Input>,
     pub(super) places: Vec<DirectiveLocation>,
-    pub(super) repeatable: bool,
 }
 
 /// All types and directives of a schema.
@@ -216,7 +215,6 @@ impl Types {
                     let of = DirectiveDef {
                         arguments: reader.inputs(definition.arguments),
                         places: definition.locations.into_iter().map(|at| at.node).collect(),
-                        repeatable: definition.is_repeatable,
                     };
                     directives.insert(definition.name.node.to_string(), of);
                 }

@@ -165,7 +165,8 @@ impl<'a> Walk<'a, '_> {
                         let message = format!("The directive \"@{name}\" cannot stand here.");
                         self.work.wrong(&[directive.at], message)?;
                     }
-                    if !seen.insert(name) && !known.repeatable {
+                    // No directive that a document can use may be repeated.
+                    if !seen.insert(name) {
                         let message =
                             format!("The directive \"@{name}\" can stand here only once.");
                         self.work.wrong(&[directive.at], message)?;

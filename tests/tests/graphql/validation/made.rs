@@ -11,10 +11,10 @@ pub struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    pub fn new(seed: u64, texts: &[&'a str]) -> Self {
-        let mut documents: Vec<Vec<&str>> = texts.iter().map(|text| words(text)).collect();
-        documents.retain(|words| words.len() > 4);
-        let mut known: Vec<&str> = documents.iter().flatten().copied().collect();
+    /// From documents, with words of others.
+    pub fn new(seed: u64, from: &[&'a str], others: &[&'a str]) -> Self {
+        let documents = from.iter().map(|text| words(text)).collect();
+        let mut known: Vec<&str> = others.iter().flat_map(|text| words(text)).collect();
         known.sort_unstable();
         known.dedup();
         Self { chance: Chance::new(seed), documents, words: known }
@@ -27,7 +27,8 @@ impl<'a> Maker<'a> {
     pub fn make(&mut self) -> String {
         let which = self.below(self.documents.len());
         let mut made = self.documents[which].clone();
-        for _ in 0..=self.below(2) {
+        let changes = if self.below(4) == 0 { 2 } else { 1 };
+        for _ in 0..changes {
             self.change(&mut made);
         }
         made.join(" ")
@@ -39,14 +40,17 @@ impl<'a> Maker<'a> {
             0 => {
                 made.remove(at);
             }
-            1 => made.insert(at, made[at]),
+            1 => {
+                let word = made[at];
+                made.insert(at, word);
+            }
             2 => {
                 let other = self.below(made.len());
                 made.swap(at, other);
             }
             3 => {
-                let word = self.words[self.below(self.words.len())];
-                made[at] = word;
+                let which = self.below(self.words.len());
+                made[at] = self.words[which];
             }
             // A word of the same document, which is more often right.
             4 => {
