@@ -137,6 +137,21 @@ pub struct ServeLimits {
         value_parser = clap::value_parser!(u32).range(1..=1_000_000)
     )]
     pub snapshot_events: u32,
+    /// Most points that a key can have saved up to pay for what it asks; 0 for no bound. An object
+    /// costs about one, a mutation 10 more: `extensions.cost` tells it to whoever asks.
+    #[arg(long, value_name = "N", default_value_t = 10_000_000, env = "HAKKEN_KEY_POINTS")]
+    pub key_points: u64,
+    /// Points that come back to each key in a second.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1_000_000,
+        env = "HAKKEN_KEY_POINTS_PER_SECOND"
+    )]
+    pub key_points_per_second: u64,
+    /// Operations of one key at once, subscriptions included; 0 for no bound.
+    #[arg(long, value_name = "N", default_value_t = 4_096, env = "HAKKEN_KEY_OPERATIONS")]
+    pub key_operations: u32,
 }
 
 /// Who moves money back.

@@ -3,7 +3,9 @@
 use std::{io::Write, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use hakken_api::{ApiContext, DocumentRules, LiveLimits, NewKey, create_key, create_operator_key};
+use hakken_api::{
+    ApiContext, DocumentRules, KeyLimits, LiveLimits, NewKey, create_key, create_operator_key,
+};
 use hakken_commands::engine::{self, Health};
 use hakken_domain::{apikey::Role, names::ActorRef};
 use hakken_projections::feed::EventFeed;
@@ -35,13 +37,16 @@ pub struct Options {
     pub engine: engine::Limits,
     /// Which documents it carries out.
     pub documents: DocumentRules,
+    /// Bounds of each key.
+    pub keys: KeyLimits,
 }
 
 impl Options {
     /// With the usual bounds.
     pub fn usual(listen: SocketAddr, payments: PaymentsMode) -> Self {
         let (connections, engine) = (connections::Limits::default(), engine::Limits::default());
-        Self { listen, payments, connections, engine, documents: DocumentRules::default() }
+        let (documents, keys) = (DocumentRules::default(), KeyLimits::default());
+        Self { listen, payments, connections, engine, documents, keys }
     }
 
     fn of(options: &cli::Serve) -> Result<Self> {
@@ -62,8 +67,13 @@ impl Options {
             ..engine::Limits::default()
         };
         let documents = documents::rules(&options.documents)?;
+        let keys = KeyLimits {
+            points: limits.key_points,
+            points_per_second: limits.key_points_per_second,
+            operations: limits.key_operations.into(),
+        };
         let (listen, payments) = (options.listen, options.payments);
-        Ok(Self { listen, payments, connections, engine, documents })
+        Ok(Self { listen, payments, connections, engine, documents, keys })
     }
 }
 
@@ -80,7 +90,7 @@ pub struct Server {
 impl Server {
     /// Opens the data directory and listens. Read models may still be catching up.
     pub async fn start(data: &Path, options: Options) -> Result<Self> {
-        let Options { listen, payments, connections, engine, documents } = options;
+        let Options { listen, payments, connections, engine, documents, keys } = options;
         let listener = TcpListener::bind(listen).await.with_context(|| {
             format!("nothing can listen on {listen}: choose another address with --listen")
         })?;
@@ -95,6 +105,7 @@ impl Server {
             seat_maps: Arc::new(SeatMaps),
             pictures: Some(Arc::new(Pictures)),
             payments_mode: payments.name().to_owned(),
+            limits: keys,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             live: LiveLimits::default(),
         };

@@ -5,10 +5,12 @@ mod auth;
 #[cfg(feature = "bare")]
 mod bare;
 mod codes;
+mod document;
 mod faults;
 mod graphiql;
 mod http;
 mod ids;
+mod limits;
 mod metrics;
 mod ports;
 mod refusals;
@@ -19,8 +21,10 @@ pub use auth::{NewKey, create_key, create_operator_key};
 #[cfg(feature = "bare")]
 pub use bare::Bare;
 pub use codes::ErrorCode;
+pub use document::{DocumentGate, NotPassed, Passed, Reason};
 pub use http::{LiveLimits, router, router_with};
 pub use ids::{BadId, GlobalId};
+pub use limits::KeyLimits;
 pub use ports::{
     ApiContext, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,
     SecretSource,

@@ -9,7 +9,7 @@ use hakken_domain::{
 };
 use hakken_projections::{ReadModels, feed::EventFeed};
 
-use crate::http::LiveLimits;
+use crate::{http::LiveLimits, limits::KeyLimits};
 
 /// What the API stands on.
 #[derive(Clone)]
@@ -32,6 +32,8 @@ pub struct ApiContext {
     pub version: String,
     /// How much those who are told live may ask for, and how long they may take.
     pub live: LiveLimits,
+    /// How much each key may ask.
+    pub limits: KeyLimits,
 }
 
 /// Random numbers for secrets. The API draws none itself.

@@ -1,14 +1,23 @@
 //! Documents that an operator trusts: those of its own programs, collected when they are built.
 //! Such a document is sent by its name alone, and an operator can allow no other ones.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, LazyLock},
+};
 
 use async_graphql::parser::parse_query;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::http::document;
+use crate::{
+    document::{self, Types},
+    schema,
+};
+
+/// What they must fit.
+static TYPES: LazyLock<Types> = LazyLock::new(|| Types::new(&schema::sdl()));
 
 /// SHA-256 of a document's text.
 pub(crate) type Hash = [u8; 32];
@@ -93,7 +102,8 @@ impl TrustedDocuments {
             Err(_) => vec![None],
         };
         for operation in names {
-            document::read(text, operation.as_deref()).map_err(|error| wrong(error.message))?;
+            let (read, _) = document::read(&TYPES, text, operation.as_deref());
+            read.map_err(|refused| wrong(refused.message()))?;
         }
         let text = Arc::from(text);
         if let Some(former) = self.by_name.get(name)

@@ -8,8 +8,8 @@ use hakken_adapters::seating::{
     svg::{self, SeatColour},
 };
 use hakken_api::{
-    ApiContext, LiveLimits, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader,
-    SeatMark, SecretSource,
+    ApiContext, KeyLimits, LiveLimits, SeatMapOptions, SeatMapPicture, SeatMapProblem,
+    SeatMapReader, SeatMark, SecretSource,
 };
 use hakken_commands::{WriteSide, desk::EngineSecret};
 use hakken_domain::{names::SeatId, seatmap::SeatMap};
@@ -71,5 +71,6 @@ pub fn api_context(
         payments_mode: "simulated".to_owned(),
         version: "test".to_owned(),
         live: LiveLimits::default(),
+        limits: KeyLimits::default(),
     }
 }

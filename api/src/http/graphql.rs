@@ -3,10 +3,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{
-    Request, Response, Value, Variables,
-    parser::types::{ExecutableDocument, OperationType},
-};
+use async_graphql::{Response, Value, Variables, parser::types::OperationType};
 use axum::{
     body::{Body, Bytes},
     extract::{
@@ -23,7 +20,7 @@ use tracing::{Span, info_span};
 use super::{
     App, body,
     delivery::{Content, Keeping},
-    document::{self, Document, RequestError},
+    document::{self, Document, Ready, Refused, RequestError},
     idempotency, pages,
     polls::PollNote,
     problem,
@@ -33,8 +30,12 @@ use super::{
 use crate::{
     auth::{self, Anybody, AuthError, Caller},
     faults::Fault,
+    limits::Cost,
     schema::{batch::Batches, context::IdempotencyHeader},
 };
+
+/// What a poll costs of which nothing has changed.
+const POLL: u64 = 1;
 
 /// A request as the specification has it.
 #[derive(Debug, Default, Deserialize)]
@@ -47,6 +48,8 @@ pub(crate) struct Parameters {
     pub(crate) operation: Option<String>,
     #[serde(default)]
     pub(crate) variables: Variables,
+    /// An object; only `cost` is known of it.
+    #[serde(default)]
     pub(crate) extensions: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
@@ -62,9 +65,20 @@ impl Parameters {
             .map_err(|error| bad(format!("The body is no GraphQL request: {error}.")))
     }
 
-    /// Reads and measures the document.
-    pub(crate) fn document(&self) -> Result<Document, RequestError> {
-        document::read(self.text()?, self.operation.as_deref())
+    /// Whether the client wants to know what the operation costs: `"extensions": {"cost": true}`.
+    pub(crate) fn wants_cost(&self) -> bool {
+        let wanted = self.extensions.as_ref().and_then(|extensions| extensions.get("cost"));
+        wanted.is_some_and(|wanted| *wanted == true)
+    }
+
+    /// Checks the document, unless it was carried out before, and its variables. True if it was.
+    pub(crate) fn ready(self, app: &App) -> Result<(Ready, bool), Refused> {
+        let (text, operation) = (self.text()?, self.operation.as_deref());
+        let (document, is_known) = match app.documents.find(text, operation) {
+            Some(known) => (known, true),
+            None => (Arc::new(document::read(&app.types, text, operation).0?), false),
+        };
+        Ok((Ready::new(&app.types, document, self.variables)?, is_known))
     }
 
     fn text(&self) -> Result<&str, RequestError> {
@@ -74,16 +88,6 @@ impl Parameters {
             message: "`query` is missing: the document to execute (or its name, `documentId`)."
                 .to_owned(),
         })
-    }
-
-    /// For the schema.
-    pub(crate) fn request(self, document: ExecutableDocument) -> Request {
-        let mut request = Request::new(self.query.unwrap_or_default()).variables(self.variables);
-        request.set_parsed_query(document);
-        match self.operation {
-            Some(operation) => request.operation_name(operation),
-            None => request,
-        }
     }
 }
 
@@ -156,7 +160,7 @@ pub(super) async fn get(
     }
     match url.read() {
         Ok(parameters) => answer(app, asked, parameters).await,
-        Err(error) => refused(media, StatusCode::BAD_REQUEST, &error),
+        Err(error) => refused(media, StatusCode::BAD_REQUEST, error),
     }
 }
 
@@ -174,7 +178,7 @@ pub(super) async fn post(State(app): State<App>, headers: HeaderMap, body: Body)
     }
     match Parameters::from_json(&asked.poll) {
         Ok(parameters) => answer(app, asked, parameters).await,
-        Err(error) => refused(media, StatusCode::BAD_REQUEST, &error),
+        Err(error) => refused(media, StatusCode::BAD_REQUEST, error),
     }
 }
 
@@ -195,6 +199,9 @@ async fn polled(app: &App, asked: &Asked) -> Option<HttpResponse> {
     }
     let caller = caller(app, headers).await.ok()??;
     let answer = app.polls.answer(&app.api, &caller, poll, *media).await?;
+    if let Err(throttled) = app.limits.enter(Some(caller.key), POLL) {
+        return Some(super::throttled(*media, &throttled));
+    }
     record(Some(&caller));
     app.metrics.ran("query");
     Some(answer.response(headers, Keeping::of(method)).await)
@@ -221,23 +228,26 @@ fn not_acceptable() -> HttpResponse {
 
 fn bad_request(media: Media, message: &str) -> HttpResponse {
     let error = RequestError { code: "BAD_REQUEST", message: message.to_owned() };
-    refused(media, StatusCode::BAD_REQUEST, &error)
+    refused(media, StatusCode::BAD_REQUEST, error)
 }
 
-fn refused(media: Media, status: StatusCode, error: &RequestError) -> HttpResponse {
-    let mut response = problem(status, error.code, &error.message);
+fn refused(media: Media, status: StatusCode, error: impl Into<Refused>) -> HttpResponse {
+    let mut response = super::not_carried_out(status, &error.into());
     response.headers_mut().insert(header::CONTENT_TYPE, media.header());
     response
 }
 
 async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpResponse {
     let Asked { method, headers, media, poll } = asked;
-    let stored = app.stored.resolve(&mut parameters);
-    let found = stored.and_then(|keep| Ok((keep, document(&app, &parameters)?)));
-    let (keep, (document, is_known)) = match found {
+    let wants_cost = parameters.wants_cost();
+    let stored = app.stored.resolve(&mut parameters).map_err(Refused::from);
+    let text = parameters.query.clone().unwrap_or_default();
+    let found = stored.and_then(|keep| Ok((keep, parameters.ready(&app)?)));
+    let (keep, (ready, is_known)) = match found {
         Ok(found) => found,
-        Err(error) => return refused(media, media.status_of(&error), &error),
+        Err(error) => return refused(media, media.status_of(error.code()), error),
     };
+    let document = ready.document.clone();
     if let Some(response) = wrong_method(&method, &document, media) {
         return response;
     }
@@ -250,34 +260,37 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
     }
     let idempotency = match idempotency::key(&headers) {
         Ok(key) => IdempotencyHeader::new(key),
-        Err(error) => return refused(media, StatusCode::BAD_REQUEST, &error),
+        Err(error) => return refused(media, StatusCode::BAD_REQUEST, error),
+    };
+    let key = caller.as_ref().map(|caller| caller.key);
+    let pass = match app.limits.enter(key, ready.charge.cost) {
+        Ok(pass) => pass,
+        Err(throttled) => return super::throttled(media, &throttled),
     };
     record(caller.as_ref());
     app.metrics.ran(document.kind_name());
     // Nobody without a key decides what is kept.
-    let text = if is_known || caller.is_none() { None } else { parameters.query.clone() };
+    let to_keep = if is_known || caller.is_none() { None } else { Some(text.clone()) };
     let keep = caller.is_some().then_some(keep);
-    // What was valid once needs no second proof, but for the values of its variables.
-    let is_valid = is_known && app.documents.takes(&document, &parameters.variables);
-    let schema = if is_valid { &app.trusting } else { &app.schema };
     let note = Arc::new(PollNote::default());
-    let mut request = parameters.request(document.parsed.clone());
-    if document.polls {
+    let mut request = ready.request(text);
+    // What is kept of a poll says nothing of what it costs.
+    if document.polls && !wants_cost {
         request = request.data(note.clone());
     }
-    let mut response = schema
-        .execute(request.data(Anybody(caller)).data(idempotency).data(Batches::default()))
-        .await;
+    let request = request.data(Anybody(caller)).data(idempotency).data(Batches::default());
+    let mut response = app.schema.execute(request).await;
     let executed = coded(&mut response);
+    let cost = wants_cost.then(|| pass.cost(document.actual_cost(&response.data)));
     if executed {
-        if let Some(text) = text {
+        if let Some(text) = to_keep {
             app.documents.keep(&text, document);
         }
         if let Some(keep) = keep {
             app.stored.keep(keep);
         }
     }
-    let answer = match serde_json::to_vec(&Answer::of(&response, executed)) {
+    let answer = match serde_json::to_vec(&Answer::of(&response, executed).with_cost(cost)) {
         Ok(answer) => Content::new(media.header(), answer),
         Err(error) => {
             let fault = Fault::Internal(error.to_string());
@@ -308,7 +321,7 @@ fn wrong_method(method: &Method, document: &Document, media: Media) -> Option<Ht
     let bad = |message: &str| RequestError { code: "BAD_REQUEST", message: message.to_owned() };
     if *method == Method::GET && document.kind != OperationType::Query {
         let error = bad("Only queries may be sent with GET: send this one with POST.");
-        let mut response = refused(media, StatusCode::METHOD_NOT_ALLOWED, &error);
+        let mut response = refused(media, StatusCode::METHOD_NOT_ALLOWED, error);
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return Some(response);
     }
@@ -316,18 +329,9 @@ fn wrong_method(method: &Method, document: &Document, media: Media) -> Option<Ht
         let error =
             bad("Subscriptions are served at the same path over WebSocket, with the subprotocol \
              graphql-transport-ws, and as an event stream: accept text/event-stream.");
-        return Some(refused(media, StatusCode::BAD_REQUEST, &error));
+        return Some(refused(media, StatusCode::BAD_REQUEST, error));
     }
     None
-}
-
-/// Reads and measures the document, unless it was carried out before.
-fn document(app: &App, parameters: &Parameters) -> Result<(Arc<Document>, bool), RequestError> {
-    let (text, operation) = (parameters.text()?, parameters.operation.as_deref());
-    match app.documents.find(text, operation) {
-        Some(known) => Ok((known, true)),
-        None => Ok((Arc::new(document::read(text, operation)?), false)),
-    }
 }
 
 /// Says in the request's span who asks.
@@ -386,6 +390,14 @@ pub(super) struct Answer<'a> {
     data: Option<&'a Value>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [async_graphql::ServerError],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extensions: Option<Told>,
+}
+
+/// What is told beside the data.
+#[derive(Serialize)]
+struct Told {
+    cost: Cost,
 }
 
 /// Gives every error its code, and cuts what it says to what people read. True if the request was executed.
@@ -407,7 +419,12 @@ pub(super) fn coded(response: &mut Response) -> bool {
 
 impl<'a> Answer<'a> {
     pub(super) fn of(response: &'a Response, executed: bool) -> Self {
-        Self { data: executed.then_some(&response.data), errors: &response.errors }
+        let data = executed.then_some(&response.data);
+        Self { data, errors: &response.errors, extensions: None }
+    }
+
+    fn with_cost(self, cost: Option<Cost>) -> Self {
+        Self { extensions: cost.map(|cost| Told { cost }), ..self }
     }
 }
 

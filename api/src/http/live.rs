@@ -15,12 +15,13 @@ use tracing::Instrument;
 
 use super::{
     App,
-    document::RequestError,
+    document::{Refused, RequestError},
     graphql::{self, Parameters, span_of},
 };
 use crate::{
     auth::{Anybody, Caller},
     faults::Fault,
+    limits::Throttled,
     schema::{FeedPlace, batch::Batches, context::IdempotencyHeader},
 };
 
@@ -72,22 +73,32 @@ pub(super) struct Asker {
 /// Why an operation does not begin.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    Request(RequestError),
+    Request(Refused),
     Fault(Fault),
+    Throttled(Throttled),
+}
+
+impl From<RequestError> for Refusal {
+    fn from(error: RequestError) -> Self {
+        Self::Request(error.into())
+    }
 }
 
 impl Refusal {
-    /// As it stands among `errors`.
-    pub(super) fn error(self) -> ServerError {
+    /// As it stands in `errors`.
+    pub(super) fn errors(self) -> Vec<ServerError> {
         match self {
-            Self::Request(RequestError { code, message }) => {
-                let mut error = ServerError::new(message, None);
-                error.extensions.get_or_insert_default().set("code", code);
-                error
-            }
-            Self::Fault(fault) => server_error(fault),
+            Self::Request(refused) => refused.errors().into_iter().map(of_json).collect(),
+            Self::Fault(fault) => vec![server_error(fault)],
+            Self::Throttled(throttled) => vec![of_json(throttled.error())],
         }
     }
+}
+
+/// What is written by hand for HTTP, as the schema's own errors are.
+fn of_json(error: serde_json::Value) -> ServerError {
+    serde_json::from_value(error)
+        .unwrap_or_else(|error| server_error(Fault::Internal(error.to_string())))
 }
 
 /// A fault as it stands among `errors`.
@@ -133,18 +144,27 @@ pub(super) fn admit(
 ) -> Result<Operation, Refusal> {
     let slot = app.operations.clone().try_acquire_owned();
     let slot = slot.map_err(|_| Refusal::Fault(Fault::Busy))?;
-    let keep = app.stored.resolve(&mut parameters).map_err(Refusal::Request)?;
-    let document = parameters.document().map_err(Refusal::Request)?;
+    let keep = app.stored.resolve(&mut parameters)?;
+    let text = parameters.query.clone().unwrap_or_default();
+    let (ready, is_known) = parameters.ready(app).map_err(Refusal::Request)?;
+    let document = ready.document.clone();
     let Asker { caller, idempotency, resume } = asker;
     if caller.is_none() && !document.introspects {
         return Err(Refusal::Fault(Fault::NoKey));
     }
+    let key = caller.as_ref().map(|caller| caller.key);
+    let pass = app.limits.enter(key, ready.charge.cost).map_err(Refusal::Throttled)?;
     let kind = document.kind_name();
     app.metrics.ran(kind);
     let span = span_of(kind, caller.as_ref());
     let place = Arc::new(FeedPlace::new(resume));
-    let request = parameters
-        .request(document.parsed)
+    // Nobody without a key decides what is kept.
+    let mut keep = caller.is_some().then(|| {
+        let document = (!is_known).then(|| (text.clone(), document));
+        (keep, document)
+    });
+    let request = ready
+        .request(text)
         .data(Anybody(caller))
         .data(idempotency)
         .data(Batches::default())
@@ -158,12 +178,15 @@ pub(super) fn admit(
         let answer = async move { schema.execute(request).await }.instrument(span);
         Box::pin(once(answer))
     };
-    let (app, mut keep) = (app.clone(), Some(keep));
+    let app = app.clone();
     let answers = answers.inspect(move |answer| {
-        // The slot is kept as long as there may be answers.
-        let _ = &slot;
-        if let Some(keep) = keep.take_if(|_| answer.errors.is_empty()) {
+        // They are kept as long as there may be answers.
+        let _ = (&slot, &pass);
+        if let Some((keep, document)) = keep.take_if(|_| answer.errors.is_empty()) {
             app.stored.keep(keep);
+            if let Some((text, document)) = document {
+                app.documents.keep(&text, document);
+            }
         }
     });
     Ok(Operation { kind, answers: Box::pin(answers), place })

@@ -3,7 +3,6 @@
 
 mod body;
 mod delivery;
-pub(crate) mod document;
 mod export;
 mod graphql;
 mod health;
@@ -39,13 +38,16 @@ use hakken_domain::text::shortened_within;
 use known::KnownDocuments;
 pub use live::LiveLimits;
 use polls::Polls;
+use protocol::Media;
 use sse::EventStreams;
 use stored::StoredDocuments;
 use tokio::sync::Semaphore;
 use tracing::{Instrument, debug, field::Empty, info_span, warn};
 
 use crate::{
+    document::{self, Refused, Types},
     faults::Fault,
+    limits::{Limits, Throttled},
     metrics::Metrics,
     ports::ApiContext,
     schema::{self, Schema},
@@ -69,13 +71,14 @@ pub(crate) struct App(Arc<Parts>);
 /// The parts of it.
 pub(crate) struct Parts {
     pub(crate) api: ApiContext,
+    /// Carries out what was checked against `types`, without another look.
     pub(crate) schema: Schema,
-    /// The same, for documents that are known to be valid.
-    trusting: Schema,
+    types: Types,
     documents: KnownDocuments,
     stored: StoredDocuments,
     polls: Polls,
     assets: pages::Assets,
+    limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
     /// Room for large bodies, in KiB.
     large_bodies: Arc<Semaphore>,
@@ -118,14 +121,14 @@ pub fn router(api: ApiContext) -> Router {
 pub fn router_with(api: ApiContext, rules: DocumentRules) -> Router {
     let metrics = Arc::new(Metrics::default());
     let seed = api.write.engine().seed();
-    let schema = |mode| schema::schema(api.clone(), metrics.clone(), mode);
     let app = App(Arc::new(Parts {
-        schema: schema(ValidationMode::Strict),
-        trusting: schema(ValidationMode::Fast),
-        documents: KnownDocuments::new(&schema::sdl()),
+        schema: schema::schema(api.clone(), metrics.clone(), ValidationMode::Fast),
+        types: Types::new(&schema::sdl()),
+        documents: KnownDocuments::new(),
         stored: StoredDocuments::new(rules),
         polls: Polls::new(),
         assets: pages::Assets::default(),
+        limits: Arc::new(Limits::new(api.limits)),
         ids: RequestIds { seed, next: AtomicU64::new(1) },
         api,
         metrics,
@@ -244,6 +247,31 @@ fn fault(status: StatusCode, fault: &Fault) -> Response {
     let mut response = with_extensions(status, &fault.message(), &extensions);
     response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     response
+}
+
+/// A key has asked for too much. 429 where the status says whether something was carried out.
+fn throttled(media: Media, throttled: &Throttled) -> Response {
+    let status = match media {
+        Media::GraphQl => StatusCode::TOO_MANY_REQUESTS,
+        Media::Json => StatusCode::OK,
+    };
+    let body = serde_json::json!({
+        "errors": [throttled.error()],
+        "extensions": { "cost": throttled.cost },
+    });
+    let kind = [(header::CONTENT_TYPE, media.header())];
+    let mut response = (status, kind, body.to_string()).into_response();
+    if let Some(seconds) = throttled.retry_after_seconds {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+/// A request that is not carried out, with every reason.
+fn not_carried_out(status: StatusCode, refused: &Refused) -> Response {
+    let body = serde_json::json!({ "errors": refused.errors() });
+    (status, [(header::CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string())
+        .into_response()
 }
 
 fn with_extensions(status: StatusCode, message: &str, extensions: &serde_json::Value) -> Response {

@@ -2,8 +2,6 @@
 
 use axum::http::{HeaderValue, StatusCode};
 
-use super::document::RequestError;
-
 /// A media type of answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Media {
@@ -46,8 +44,8 @@ impl Media {
     }
 
     /// The status of a request that was refused before it was executed.
-    pub(crate) fn status_of(self, error: &RequestError) -> StatusCode {
-        match error.code {
+    pub(crate) fn status_of(self, code: &str) -> StatusCode {
+        match code {
             "BAD_REQUEST" => StatusCode::BAD_REQUEST,
             _ => self.request_error(),
         }

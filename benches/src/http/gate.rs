@@ -19,8 +19,8 @@ use hakken_adapters::{
     system::{RandomIds, SystemClock, random_bytes},
 };
 use hakken_api::{
-    ApiContext, Bare, LiveLimits, SeatMapOptions, SeatMapProblem, SeatMapReader, SecretSource,
-    create_operator_key, router,
+    ApiContext, Bare, KeyLimits, LiveLimits, SeatMapOptions, SeatMapProblem, SeatMapReader,
+    SecretSource, create_operator_key, router,
 };
 use hakken_commands::{
     WriteOptions, WriteSide,
@@ -113,6 +113,7 @@ async fn engine() -> Result<ApiContext> {
         payments_mode: "manual".to_owned(),
         version: "bench".to_owned(),
         live: LiveLimits::default(),
+        limits: KeyLimits::default(),
     })
 }
 

@@ -19,7 +19,7 @@ use hakken_adapters::{
     system::{ManualClock, SeededIds},
 };
 use hakken_api::{
-    ApiContext, DocumentRules, LiveLimits, SeatMapPicture, SeatMark, create_operator_key,
+    ApiContext, DocumentRules, KeyLimits, LiveLimits, SeatMapPicture, SeatMark, create_operator_key,
 };
 use hakken_commands::{
     WriteOptions, WriteSide,
@@ -75,6 +75,8 @@ pub struct Ground {
     pub told: Option<Arc<dyn EventFeed>>,
     /// How long those who are told live may take.
     pub live: LiveLimits,
+    /// How much each key may ask.
+    pub limits: KeyLimits,
 }
 
 impl Ground {
@@ -92,6 +94,7 @@ impl Ground {
             operator: None,
             told: None,
             live: LiveLimits::default(),
+            limits: KeyLimits::default(),
         }
     }
 }
@@ -107,7 +110,8 @@ impl Stage {
 
     /// The same, with documents that an operator trusts.
     pub async fn with(ground: Ground, documents: DocumentRules) -> Self {
-        let Ground { store, side, feed, rows, clock, gateway, seed, operator, told, live } = ground;
+        let Ground { store, side, feed, rows, clock, gateway, seed, operator, told, live, limits } =
+            ground;
         let ids = Arc::new(SeededIds::new(seed));
         let ports = Ports { store, side, clock: clock.clone(), ids };
         let secret = engine_secret();
@@ -118,6 +122,7 @@ impl Stage {
         let context = ApiContext {
             pictures: Some(Arc::new(FreeSeats)),
             live,
+            limits,
             ..api_context(write.clone(), models.clone(), told.unwrap_or(feed))
         };
         let router = hakken_api::router_with(context, documents);

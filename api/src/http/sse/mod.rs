@@ -152,8 +152,8 @@ async fn admit(
         Err(Refusal::Fault(fault)) => {
             Err(Box::new(super::fault(StatusCode::SERVICE_UNAVAILABLE, &fault)))
         }
-        Err(Refusal::Request(error)) if error.code == "BAD_REQUEST" => {
-            Err(refuse(StatusCode::BAD_REQUEST, &error.message))
+        Err(Refusal::Request(error)) if error.code() == "BAD_REQUEST" => {
+            Err(refuse(StatusCode::BAD_REQUEST, &error.message()))
         }
         Ok(operation) if parts.method == Method::GET && operation.kind == "mutation" => {
             let message = "Mutations may not be sent with GET: send this one with POST.";
@@ -176,7 +176,7 @@ async fn distinct(app: App, parts: &Parts, body: Body) -> Answered {
             tokio::spawn(pump.run());
             Ok(event_stream(events))
         }
-        Err(refusal) => Ok(event_stream(Events::failed(&[refusal.error()]))),
+        Err(refusal) => Ok(event_stream(Events::failed(&refusal.errors()))),
     }
 }
 
@@ -220,7 +220,7 @@ async fn begin(app: &App, parts: &Parts, body: Body, token: &str) -> Answered {
             }
             Some(errors) => errors,
         },
-        Err(refusal) => vec![refusal.error()],
+        Err(refusal) => refusal.errors(),
     };
     let body = serde_json::json!({ "errors": errors }).to_string();
     let kind = HeaderValue::from_static("application/json; charset=utf-8");

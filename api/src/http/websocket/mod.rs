@@ -264,7 +264,7 @@ impl Connection {
                 self.running.begin(id, operation);
                 Ok(())
             }
-            Err(refusal) => self.fail(&id, &[refusal.error()]).await,
+            Err(refusal) => self.fail(&id, &refusal.errors()).await,
         }
     }
 

@@ -1,0 +1,143 @@
+//! What no document may do: hold a processor. Work is counted in steps, which are the same on
+//! every machine, and each key has its share.
+
+mod adversaries;
+
+use axum::{body::Body, http::Request};
+use hakken_api::{DocumentGate, KeyLimits, sdl};
+use serde_json::{Value, json};
+
+use super::stage::{Actor, Answered, Ground, Stage};
+use adversaries::adversaries;
+
+/// A step takes less than 100 ns, so that so many take less than 20 ms.
+const MOST_STEPS: u64 = 200_000;
+
+#[test]
+fn no_document_takes_more_steps_than_are_given_it() {
+    let gate = DocumentGate::new(&sdl());
+    let mut worst = (0, String::new());
+    for (name, text) in adversaries() {
+        assert!(text.len() <= 10 << 10, "{name} has {} bytes", text.len());
+        let steps = match gate.check(&text, None, json!({})) {
+            Ok(passed) => passed.steps,
+            Err(refused) => refused.steps,
+        };
+        println!("{steps:>8} steps, {:>6} bytes: {name}", text.len());
+        worst = worst.max((steps, name));
+    }
+    // Who gives up does so in the step after the last; a loop counts its steps beforehand.
+    assert!(worst.0 <= MOST_STEPS + 10_000, "{worst:?}");
+    // The control: the bombs do go off.
+    assert!(worst.0 > 10_000, "{worst:?}");
+}
+
+#[test]
+fn ten_times_the_document_is_ten_times_the_work_or_the_end() {
+    let gate = DocumentGate::new(&sdl());
+    let steps = |text: &str| match gate.check(text, None, json!({})) {
+        Ok(passed) => passed.steps,
+        Err(refused) => refused.steps,
+    };
+    let same = |count: usize| format!("{{ viewer {{ {} }} }}", "role ".repeat(count));
+    assert!(steps(&same(1_000)) < 11 * steps(&same(100)));
+    let nested = |count: usize| {
+        let each = "show(id: 1) { venue { name } } ".repeat(count);
+        format!("query($id: ID!) {{ order(id: $id) {{ items {{ show {{ name }} }} }} }} #{each}")
+    };
+    assert!(steps(&nested(200)) <= steps(&nested(1)) + 1);
+}
+
+#[test]
+fn what_programs_send_is_far_from_every_bound() {
+    let gate = DocumentGate::new(&sdl());
+    let order = "query($id: ID!) { order(id: $id) { id buyer status items { number seat show { \
+                 name startsAt } price { amountMinor currency } } total { display } tickets { id \
+                 status seat entries } } }";
+    let passed = gate.check(order, None, json!({ "id": "a" })).unwrap();
+    assert!(passed.steps < MOST_STEPS / 100, "{passed:?}");
+}
+
+async fn send(actor: &Actor, media: &str, query: &str, extensions: Value) -> Answered {
+    let body = json!({ "query": query, "extensions": extensions }).to_string();
+    let request = Request::post("/graphql")
+        .header("accept", media)
+        .header("content-type", "application/json")
+        .body(Body::from(body))
+        .unwrap();
+    actor.send(request).await
+}
+
+async fn stage(points: u64, points_per_second: u64) -> Stage {
+    let limits = KeyLimits { points, points_per_second, operations: 0 };
+    Stage::on(Ground { limits, ..Ground::in_memory() }).await
+}
+
+const MODERN: &str = "application/graphql-response+json";
+const VIEWER: &str = "{ viewer { role } }";
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_has_used_up_its_points_is_told_when_they_are_back() {
+    let stage = stage(5, 1).await;
+    let operator = stage.operator();
+    for _ in 0..2 {
+        assert_eq!(send(&operator, MODERN, VIEWER, json!({})).await.status, 200);
+    }
+    let refused = send(&operator, MODERN, VIEWER, json!({})).await;
+    assert_eq!((refused.status.as_u16(), refused.header("retry-after")), (429, "1"));
+    let body = refused.json();
+    let expected = json!({
+        "requestedQueryCost": 2,
+        "throttleStatus": { "maximumAvailable": 5, "currentlyAvailable": 1, "restoreRate": 1 },
+    });
+    assert_eq!(body["extensions"]["cost"], expected);
+    let error = &body["errors"][0]["extensions"];
+    assert_eq!((&error["code"], &error["retryAfterSeconds"]), (&json!("THROTTLED"), &json!(1)));
+    // Who takes the older media type hears of it in the body alone.
+    let legacy = send(&operator, "application/json", VIEWER, json!({})).await;
+    assert_eq!((legacy.status.as_u16(), legacy.code().as_str()), (200, "THROTTLED"));
+    tokio::time::advance(std::time::Duration::from_secs(1)).await;
+    assert_eq!(send(&operator, MODERN, VIEWER, json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_a_key_uses_up_is_taken_from_no_other() {
+    let stage = stage(100, 0).await;
+    let tenant = stage.tenant("T").await;
+    while send(&tenant.auditor, MODERN, VIEWER, json!({})).await.status == 200 {}
+    assert_eq!(send(&tenant.gate, MODERN, VIEWER, json!({})).await.status, 200);
+}
+
+#[tokio::test]
+async fn whoever_asks_is_told_what_an_operation_costs() {
+    let stage = Stage::start().await;
+    let operator = stage.operator();
+    let told = send(&operator, MODERN, VIEWER, json!({ "cost": true })).await.json();
+    let cost = &told["extensions"]["cost"];
+    assert_eq!((&cost["requestedQueryCost"], &cost["actualQueryCost"]), (&json!(2), &json!(2)));
+    assert!(cost["throttleStatus"]["currentlyAvailable"].is_u64(), "{told}");
+    assert_eq!(send(&operator, MODERN, VIEWER, json!({})).await.json().get("extensions"), None);
+}
+
+#[tokio::test]
+async fn a_broken_bound_is_named_with_what_is_allowed_and_what_was_found() {
+    let stage = Stage::start().await;
+    let aliases: String = (0..201).map(|at| format!("a{at}: role ")).collect();
+    let query = format!("{{ viewer {{ {aliases} }} }}");
+    let refused = send(&stage.operator(), MODERN, &query, json!({})).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.code().as_str()),
+        (400, "GRAPHQL_VALIDATION_FAILED")
+    );
+    let limit = &refused.json()["errors"][0]["extensions"]["limit"];
+    assert_eq!(*limit, json!({ "name": "ALIASES", "most": 200, "found": 201 }));
+}
+
+#[tokio::test]
+async fn pages_within_pages_are_bounded_together() {
+    let stage = Stage::start().await;
+    let query = "{ shows(first: 100) { edges { node { seatMap { sections { name } } } } } }";
+    let refused = send(&stage.operator(), MODERN, query, json!({})).await;
+    let limit = &refused.json()["errors"][0]["extensions"]["limit"];
+    assert_eq!(limit["name"], "ANSWER_LARGE_PARTS", "{limit}");
+}
