@@ -4,6 +4,7 @@ pub mod audit;
 pub mod faults;
 pub mod faulty_rows;
 pub mod fuzz;
+pub mod postgres;
 pub mod scenario;
 pub mod sim;
 pub mod stores;
