@@ -9,6 +9,7 @@ mod logging;
 mod node;
 mod recovery;
 mod serve;
+mod store;
 mod tools;
 mod wiring;
 

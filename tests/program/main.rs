@@ -1,6 +1,7 @@
 //! The program as its users have it: the built binary, its files, its exit codes.
 
 mod bounds;
+mod cluster;
 mod crash;
 mod damage;
 mod demo;
