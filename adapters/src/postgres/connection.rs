@@ -5,7 +5,8 @@ use std::{str::FromStr, time::Duration};
 use futures_util::future::BoxFuture;
 use hakken_commands::store::StoreError;
 use sqlx::{
-    ConnectOptions as _, PgConnection, PgPool,
+    ConnectOptions as _, Connection as _, PgConnection, PgPool, Postgres,
+    pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -99,6 +100,27 @@ impl Database {
                 Ok(connection) => return Ok(connection),
                 Err(error) => again.or_fail(error).await?,
             }
+        }
+    }
+
+    /// A connection that has just answered, for what must not be done twice.
+    pub(super) async fn ready(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+        let mut again = Again::default();
+        loop {
+            let mut connection = match self.readers.acquire().await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    again.or_fail(error).await?;
+                    continue;
+                }
+            };
+            let error = match timeout(CONNECT, connection.ping()).await {
+                Ok(Ok(())) => return Ok(connection),
+                Ok(Err(error)) => error,
+                Err(_) => sqlx::Error::PoolTimedOut,
+            };
+            drop(connection.detach());
+            again.or_fail(error).await?;
         }
     }
 

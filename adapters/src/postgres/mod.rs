@@ -13,6 +13,7 @@ mod append;
 mod connection;
 mod fault;
 mod lease;
+mod rows;
 mod schema;
 mod side;
 mod tail;
@@ -40,7 +41,7 @@ use self::{
     connection::{Database, signed},
     tail::Tail,
 };
-pub use self::{lease::Lease, schema::OpenError};
+pub use self::{lease::Lease, rows::PostgresRows, schema::OpenError};
 use crate::{fault::unavailable, feed::feed_from_store, live};
 
 type Events = Vec<Arc<StoredEvent>>;
