@@ -76,6 +76,10 @@ pub struct Data {
         hide_env_values = true
     )]
     pub store: StoreAddress,
+    /// Keep the read models in the database too, under this name, and not in the data directory.
+    /// Every server folds its own: two with the same name stop each other.
+    #[arg(long, value_name = "NAME", env = "HAKKEN_READ_MODELS")]
+    pub read_models: Option<String>,
     /// Directory of the events, the read models and the engine's secret.
     #[arg(long, value_name = "DIR", default_value = "hakken-data", env = "HAKKEN_DATA")]
     pub data: PathBuf,

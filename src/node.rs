@@ -10,7 +10,6 @@ use hakken_adapters::{
     data_dir::DataDir,
     embedded::OpenError,
     payments::{ManualPayments, SimulatedGateway},
-    rows::SqliteRows,
     system::{EngineSecret as StoredSecret, RandomIds, SystemClock},
 };
 use hakken_commands::{
@@ -25,7 +24,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use crate::{
     cli::{Data, PaymentsMode},
     recovery::Recovery,
-    store::{Store, StoreAddress},
+    store::{Rows, Store, StoreAddress},
 };
 
 /// Where the write loop runs: a thread of its own for as long as the process lives, so that it
@@ -56,7 +55,7 @@ pub struct Node {
     pub secret: EngineSecret,
     /// What was found when it opened.
     pub recovery: Recovery,
-    rows: Arc<SqliteRows>,
+    rows: Rows,
     dir: DataDir,
 }
 
@@ -87,14 +86,13 @@ impl Node {
             PaymentsMode::Manual => Arc::new(ManualPayments),
             PaymentsMode::Simulated => Arc::new(SimulatedGateway::new()),
         };
-        let rows = SqliteRows::open(&dir.read_models).await;
-        let rows = Arc::new(rows.with_context(|| no_rows(&dir))?);
+        let rows = Rows::open(data, &dir).await.with_context(|| no_rows(&dir, &data.store))?;
         let runtime = Some(loop_runtime()?.clone());
         let on_duty = store.on_duty();
         let options = WriteOptions { limits, runtime, on_duty, ..WriteOptions::default() };
         let write = Arc::new(WriteSide::start(ports, payments, secret.clone(), options));
-        let read = ReadModels::start(store.feed(), rows.clone(), clock).await;
-        let read = read.with_context(|| no_rows(&dir))?;
+        let read = ReadModels::start(store.feed(), rows.store(), clock).await;
+        let read = read.with_context(|| no_rows(&dir, &data.store))?;
         let node = Self { write, read, store, secret, recovery, rows, dir };
         node.sign("which has no address");
         Ok(node)
@@ -136,7 +134,10 @@ impl Node {
     }
 }
 
-fn no_rows(dir: &DataDir) -> String {
+fn no_rows(dir: &DataDir, store: &StoreAddress) -> String {
+    if matches!(store, StoreAddress::Postgres(_)) {
+        return "the read models cannot be used".to_owned();
+    }
     let file = dir.read_models.display();
     format!("{file} cannot be used (is the disk full?)")
 }

@@ -8,19 +8,22 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use hakken_adapters::{
     data_dir::DataDir,
     embedded::{EmbeddedReader, EmbeddedStore, OpenError},
-    postgres::{Lease, PostgresStore},
+    postgres::{Lease, PostgresRows, PostgresStore},
+    rows::SqliteRows,
 };
 use hakken_commands::{
     desk::EngineSecret,
     store::{EventStore, SideStore},
 };
 use hakken_domain::envelope::Fingerprint;
-use hakken_projections::feed::EventFeed;
+use hakken_projections::{feed::EventFeed, rows::RowStore};
 use tokio::sync::watch;
+
+use crate::cli::Data;
 
 /// Which store.
 #[derive(Clone, PartialEq, Eq)]
@@ -167,6 +170,45 @@ fn lock(dir: &DataDir) -> Result<File> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir.root.clone() }.into()),
         Err(TryLockError::Error(error)) => Err(error).with_context(words),
+    }
+}
+
+/// Where the rows of the read models are.
+pub enum Rows {
+    /// In a file of the data directory.
+    Sqlite(Arc<SqliteRows>),
+    /// In the database of the events.
+    Postgres(Arc<PostgresRows>),
+}
+
+impl Rows {
+    /// Opens them.
+    pub async fn open(data: &Data, dir: &DataDir) -> Result<Self> {
+        Ok(match (&data.store, &data.read_models) {
+            (_, None) => Self::Sqlite(Arc::new(SqliteRows::open(&dir.read_models).await?)),
+            (StoreAddress::Postgres(url), Some(name)) => {
+                Self::Postgres(Arc::new(PostgresRows::open(url, name).await?))
+            }
+            (StoreAddress::Embedded, Some(_)) => {
+                bail!("--read-models needs a database: give one with --store")
+            }
+        })
+    }
+
+    /// As the read side needs them.
+    pub fn store(&self) -> Arc<dyn RowStore> {
+        match self {
+            Self::Sqlite(rows) => rows.clone(),
+            Self::Postgres(rows) => rows.clone(),
+        }
+    }
+
+    /// Closes them.
+    pub async fn close(self) {
+        match self {
+            Self::Sqlite(rows) => rows.close().await,
+            Self::Postgres(rows) => rows.close().await,
+        }
     }
 }
 

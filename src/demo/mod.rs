@@ -72,7 +72,8 @@ pub async fn run(options: cli::Demo) -> Result<ExitCode> {
     };
     let server = {
         let options = Options::usual(options.listen, PaymentsMode::Simulated);
-        let data = cli::Data { store: StoreAddress::Embedded, data: data.clone() };
+        let data =
+            cli::Data { store: StoreAddress::Embedded, read_models: None, data: data.clone() };
         Server::start(&data, options).await?
     };
     let outcome = tokio::select! {
