@@ -72,6 +72,8 @@ guards! {
     StoreFailed,
     /// Others may have written the stream since it was read.
     Unproven,
+    /// What lies ready to be seen is about to change.
+    TakenDown,
     /// A stream has another version than the append expects.
     OtherVersion,
     /// An event is not answered yet, so that no checkpoint may pass it.

@@ -212,6 +212,9 @@ impl<R: Record> AnyRows for Cache<R> {
             }
             slot.stored = slot.record.is_some();
         }
+        // In the order of their keys, so that what stands together is changed together.
+        let key = R::table().key;
+        changes.upserts.sort_unstable_by(|a, b| a[..key].cmp(&b[..key]));
         if self.slots.len() > self.kept / 2 {
             self.older = mem::take(&mut self.slots);
             if self.older.len() > self.kept {

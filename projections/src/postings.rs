@@ -21,6 +21,7 @@ pub(crate) use read::{Elements, Lists, Wanted, events_at, first_events};
 
 use crate::{
     cache::{AnyRows, Cache, Log, Record, bad, read_bytes, read_int, read_text},
+    projection::Inconsistent,
     rows::{Column, Key, Row, RowError, Table, Value},
 };
 
@@ -115,9 +116,12 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    fn push(&mut self, position: u64, tag: Option<u32>) {
+    /// Whether it comes after those before, and is added.
+    fn push(&mut self, position: u64, tag: Option<u32>) -> bool {
         if self.entries == 0 {
             (self.first, self.last) = (position, position);
+        } else if position <= self.last {
+            return false;
         }
         let mut distance = position - self.last;
         while distance >= 0x80 {
@@ -130,6 +134,7 @@ impl Packed {
         }
         self.last = position;
         self.entries += 1;
+        true
     }
 
     /// Whether the next entry goes into another block.
@@ -232,13 +237,22 @@ impl Postings {
         self.tails.need(list);
     }
 
-    /// The event at this position belongs in the list. Positions come in order, each once.
-    pub(crate) fn push(&mut self, list: &List, position: Position, tag: Option<u32>) {
+    /// The event at this position belongs in the list. Positions come in order, each once; a list
+    /// that has it already was written by a commit that nobody knows of yet.
+    pub(crate) fn push(
+        &mut self,
+        list: &List,
+        position: Position,
+        tag: Option<u32>,
+    ) -> Result<(), Inconsistent> {
         let tail = self.tails.get_or(list, Packed::default);
         if tail.is_full() {
             let block = std::mem::take(tail);
             self.blocks.push(block.to_row(list));
         }
-        tail.push(position.0, tag);
+        if tail.push(position.0, tag) {
+            return Ok(());
+        }
+        Err(Inconsistent(format!("{list} goes on to {} already", tail.last)))
     }
 }

@@ -1,6 +1,9 @@
 //! What a projection is: a name, a version, tables, and a fold from events to rows.
 
-use hakken_domain::envelope::{Decoded, StoredEvent, StreamKind};
+use hakken_domain::{
+    codec::DecodeError,
+    envelope::{StoredEvent, StreamKind},
+};
 
 use crate::{
     cache::AnyRows,
@@ -24,6 +27,9 @@ pub struct Projection {
     pub streams: &'static [StreamKind],
     /// Kinds of events in these streams that it passes over just the same.
     pub passes_over: &'static [&'static str],
+    /// Its fold looks at decoded events: where there are many, they are decoded ahead of it. Not
+    /// for one that reads less of them than all.
+    pub decoded_ahead: bool,
     /// Makes an empty fold.
     pub fold: fn() -> Box<dyn Fold>,
 }
@@ -40,10 +46,17 @@ impl Projection {
     }
 }
 
-/// An event that does not fit what came before it: a bug, or events that were tampered with.
+/// An event that cannot be read, or does not fit what came before it: a newer version wrote it, a
+/// bug, or events that were tampered with.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Inconsistent(pub String);
+
+impl From<&DecodeError> for Inconsistent {
+    fn from(error: &DecodeError) -> Self {
+        Self(error.to_string())
+    }
+}
 
 /// From events to rows: pure, synchronous, and never sees the store. The engine calls `needs`
 /// for every event of a batch and loads what is missing in bulk, again until nothing is missing
@@ -57,11 +70,11 @@ pub trait Fold: Send {
         Vec::new()
     }
 
-    /// Asks for the rows that `apply` will look at.
-    fn needs(&mut self, event: &StoredEvent, decoded: &Decoded);
+    /// Asks for the rows that `apply` will look at. What is wrong with the event, `apply` says.
+    fn needs(&mut self, event: &StoredEvent);
 
     /// Folds one event in. After a failure the whole fold is thrown away.
-    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent>;
+    fn apply(&mut self, event: &StoredEvent) -> Result<(), Inconsistent>;
 }
 
 /// Rows that are changed and not handed out.

@@ -18,7 +18,7 @@ use std::{
 use hakken_domain::{
     Event,
     envelope::{StoredEvent, StreamId},
-    names::{HoldId, OrderId, ShowId, TicketId},
+    names::{HoldId, OrderId, SeatId, ShowId, TicketId},
     order::Item,
     show,
     time::Timestamp,
@@ -184,6 +184,11 @@ impl Audit {
             );
         }
         Ok(())
+    }
+
+    /// Could one hold this seat of a show on all legs at this time?
+    pub fn is_free(&self, show: ShowId, seat: &SeatId, now: Timestamp) -> bool {
+        self.shows.get(&show).is_some_and(|show| show.is_free(seat, now))
     }
 
     /// Holds whose time has passed and of which nobody has recorded that: at rest the sweeper has.

@@ -1,6 +1,7 @@
 //! What the tests share.
 
 pub mod audit;
+pub mod edge;
 pub mod faults;
 pub mod faulty_rows;
 pub mod fuzz;

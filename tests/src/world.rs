@@ -16,7 +16,7 @@ use hakken_adapters::{
 };
 use hakken_commands::{
     WriteOptions, WriteSide,
-    desk::{Desk, EngineSecret, Line, PlaceOrder},
+    desk::{Desk, Line, PlaceOrder},
     engine::{Asker, CommandError, Limits, Ports, Receipt},
     payments::Payments,
     store::{EventStore, SideStore},
@@ -39,6 +39,8 @@ use hakken_domain::{
     venue,
 };
 use hakken_projections::{ReadModels, rows::MemoryRows};
+
+use crate::edge::engine_secret;
 
 /// The time at which worlds begin: 2026-11-21T10:00:00Z.
 pub const START: Timestamp = Timestamp::from_micros(1_795_255_200_000_000);
@@ -81,7 +83,7 @@ impl Default for Setup {
 /// A running write side.
 pub struct World {
     /// The write side.
-    pub write: WriteSide,
+    pub write: Arc<WriteSide>,
     /// The memory store under it.
     pub memory: Arc<MemoryStore>,
     /// The clock.
@@ -174,11 +176,11 @@ impl World {
             clock: clock.clone(),
             ids: Arc::new(SeededIds::new(seed)),
         };
-        let secret = EngineSecret(Arc::new([7; 32]));
+        let secret = engine_secret();
         let options =
             WriteOptions { limits, patience: Duration::from_secs(10), ..WriteOptions::default() };
         let payments = payments.unwrap_or_else(|| gateway.clone());
-        let write = WriteSide::start(ports, payments, secret, options);
+        let write = Arc::new(WriteSide::start(ports, payments, secret, options));
         Self { write, memory, clock, gateway, keys: AtomicU64::new(0) }
     }
 

@@ -1,4 +1,4 @@
-//! The embedded event store: SQLite in WAL mode, synced at every commit, one writing connection.
+//! The embedded event store: one process writes it, one batch and one sync at a time.
 //!
 //! `events/` is a log of checksummed frames (see `log`), `index.db` says where in it the events of
 //! a stream are (see `index`), and `side.db` holds snapshots and checkpoints. Only `events/` must
@@ -6,9 +6,10 @@
 //!
 //! What damage is noticed: a file that is missing, cut short or of another store, and a changed
 //! byte behind which later events stand, at the start; any other changed byte when it is read;
-//! newest events that are missing, at the start, if `index.db` or `side.db` has seen them. Not
-//! noticed: the loss of newest events together with both of these, which is what putting a backup
-//! back looks like.
+//! newest events that are missing, at the start, if `index.db` or `side.db` has seen them. If the
+//! last of the events are cut off, and so were whole once, the store is refused; if they end with a
+//! whole batch, as those of an older backup do, it is a warning. Not noticed: the loss of newest
+//! events together with both of these, which is what putting a backup back looks like.
 
 mod db;
 mod fault;

@@ -14,9 +14,9 @@ use tokio::sync::Mutex;
 use super::{
     EmbeddedReader, EmbeddedStore, Reads, Shared,
     db::{DerivedError, DerivedOpenError},
-    index::Index,
+    index::{self, Index},
     log::{self, Log, LogFault, LogOptions, Tail},
-    side::Side,
+    side::{self, Side},
     writer::Writer,
 };
 use crate::{data_dir::DataDir, live::LiveFeed};
@@ -93,6 +93,20 @@ pub enum OpenError {
         /// What is wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The newest events are cut off, although they were acknowledged.
+    #[error(
+        "{file} breaks off within what stands behind position {head}, but {witness} has seen the events up to position {seen}: they were acknowledged, and are lost here. Keep a copy of the data directory, then restore the file from a backup or a replica. To go on without these events, remove index.db and side.db first"
+    )]
+    CutOff {
+        /// The file of events.
+        file: PathBuf,
+        /// The newest event that is whole.
+        head: Position,
+        /// The newest event that was acknowledged, as far as anybody knows.
+        seen: Position,
+        /// The file that knows of it.
+        witness: PathBuf,
+    },
     /// A file cannot be read or written.
     #[error(
         "{file} cannot be opened: {source}. Check that the disk is not full, and that this user may read and write the data directory"
@@ -164,15 +178,29 @@ async fn last_recorded_at(log: &Log, head: Position) -> Result<Timestamp, StoreE
     Ok(newest.first().map_or(Timestamp::default(), |event| event.recorded_at))
 }
 
-/// Opens the events for writing; says what a crash had left.
-fn open_log(dir: &DataDir, options: &OpenOptions) -> Result<Log, OpenError> {
+/// The newest position that the files beside the events have seen, and which of them has.
+async fn seen(dir: &DataDir, log: &Log, head: Position) -> Option<(Position, PathBuf)> {
+    let index = index::seen(&dir.index, log, head).await.map(|seen| (seen, dir.index.clone()));
+    let side = side::seen(&dir.side, &log.store_id()).await.map(|seen| (seen, dir.side.clone()));
+    index.into_iter().chain(side).max_by_key(|(seen, _)| *seen)
+}
+
+/// Opens the events for writing. What a crash had left of an append is dropped, unless somebody
+/// knows that it was whole once: then it was acknowledged.
+async fn open_log(dir: &DataDir, options: &OpenOptions) -> Result<(Log, Position), OpenError> {
     let options =
         LogOptions { segment_bytes: options.segment_bytes, max_bytes: options.max_events_bytes };
     let (log, tail) = Log::open(&dir.events, &options).map_err(log_failed)?;
-    if let Tail::CutOff { .. } = tail {
+    let head = log.head().await.map_err(|error| store_failed(dir, error))?;
+    if let Tail::CutOff { used_end } = tail {
+        if let Some((seen, witness)) = seen(dir, &log, head).await.filter(|(seen, _)| *seen > head)
+        {
+            return Err(OpenError::CutOff { file: log.newest_file(), head, seen, witness });
+        }
+        log.drop_cut_off(used_end).map_err(log_failed)?;
         tracing::warn!("an append that was cut off, and so never acknowledged, was dropped");
     }
-    Ok(log)
+    Ok((log, head))
 }
 
 /// Opens a store for writing.
@@ -183,9 +211,8 @@ pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<Embedde
     if older.exists() {
         return Err(OpenError::Older { file: older });
     }
-    let log = open_log(dir, options)?;
+    let (log, head) = open_log(dir, options).await?;
     let failed = |error| store_failed(dir, error);
-    let head = log.head().await.map_err(failed)?;
     let newest = last_recorded_at(&log, head).await.map_err(failed)?;
     let flush_events = options.index_flush_events.max(1);
     let (index, keeper) = Index::open(&dir.index, &log, head, flush_events)

@@ -2,7 +2,7 @@
 //! while no server runs, and is replaced when it is broken.
 //!
 //! A checkpoint is saved after the events it stands for are durable, so one that is lost is only
-//! behind, and one that is found is never ahead; unless somebody put an older `events.db` back.
+//! behind, and one that is found is never ahead; unless somebody put older `events/` back.
 //! Then everything here may tell of events that no longer exist, and is thrown away.
 
 use std::{
@@ -237,6 +237,18 @@ async fn fit(
     } else {
         Fit::Good
     })
+}
+
+/// How far a side file has seen the events of the store with this id. None if there is no telling.
+pub(super) async fn seen(path: &Path, store_id: &[u8]) -> Option<Position> {
+    if !path.is_file() {
+        return None;
+    }
+    let pool = db::readers(path);
+    let known = sqlx::query_as("SELECT id, head FROM store").fetch_optional(&pool).await;
+    pool.close().await;
+    let (id, seen): (Vec<u8>, i64) = known.ok()??;
+    (id == store_id).then_some(Position(unsigned(seen)))
 }
 
 /// Notes whose events these are and how far they go. Answers the streams with a snapshot.

@@ -33,6 +33,9 @@ use tracing::warn;
 const APPLICATION_ID: i64 = 0x484b_726d;
 /// Changes with every change of what this file says about builds.
 const FORMAT: i64 = 1;
+/// What the writer keeps of the file, in KiB and negative as SQLite wants it: a transaction under
+/// load changes more pages than SQLite keeps by itself, and would write them twice.
+const WRITER_CACHE: &str = "-32768";
 /// Connections for queries.
 const READERS: u32 = 4;
 /// Bytes of JSON in one statement: enough to be fast, small beside the memory of a process.
@@ -127,7 +130,7 @@ impl SqliteRows {
             // A statement of many rows keeps what it changes until it has succeeded: that needs no
             // file.
             .pragma("temp_store", "MEMORY")
-            .pragma("wal_autocheckpoint", "4000")
+            .pragma("wal_autocheckpoint", "8000")
             .pragma("journal_size_limit", "67108864");
         let pool = |connections: u32| {
             SqlitePoolOptions::new()
@@ -141,7 +144,8 @@ impl SqliteRows {
                     Box::pin(async move { Ok(is_sound) })
                 })
         };
-        let writer = pool(1).connect_with(options.clone()).await?;
+        let writer = options.clone().pragma("cache_size", WRITER_CACHE);
+        let writer = pool(1).connect_with(writer).await?;
         if let Err(error) = prepare(&writer).await {
             writer.close().await;
             return Err(error);

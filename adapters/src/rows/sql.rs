@@ -40,11 +40,16 @@ pub(super) fn create_table(table: &Table, build: BuildId) -> String {
     });
     let columns = columns.collect::<Vec<_>>().join(", ");
     let key = quoted(table.key_names());
-    // A single number is the row's own place in the file; other keys order the rows themselves,
-    // which spares a second tree.
-    let by_number = table.key == 1 && table.columns[0].kind == ColumnKind::Int;
-    let without = if by_number { "" } else { " WITHOUT ROWID" };
+    let without = if is_ordered_by_key(table) { " WITHOUT ROWID" } else { "" };
     format!("CREATE TABLE {} ({columns}, PRIMARY KEY ({key})){without}", name(table, build))
+}
+
+/// Whether a key orders the rows themselves, which spares a second tree. Ids come in no order:
+/// ordered by them, each row would be written to a page of its own, so rows with an id or with
+/// indexes stand in the order in which they came. What is changed together is then often new
+/// together, and a transaction touches few pages. A single number is a row's place in the file.
+fn is_ordered_by_key(table: &Table) -> bool {
+    table.key > 1 && table.indexes.is_empty()
 }
 
 /// Its indexes.
@@ -63,15 +68,23 @@ pub(super) fn create_indexes(table: &Table, build: BuildId) -> Vec<String> {
         .collect()
 }
 
-/// Puts so many rows, every cell of which is bound.
+/// Puts so many rows, every cell of which is bound. A row that is there stays in its place.
 pub(super) fn upsert_chunk(table: &Table, build: BuildId, rows: usize) -> String {
     let row = format!("({})", vec!["?"; table.columns.len()].join(", "));
-    format!(
-        "INSERT OR REPLACE INTO {} ({}) VALUES {}",
+    let put = format!(
+        "INTO {} ({}) VALUES {}",
         name(table, build),
         columns(table),
         vec![row; rows].join(", ")
-    )
+    );
+    if is_ordered_by_key(table) {
+        return format!("INSERT OR REPLACE {put}");
+    }
+    // Not replaced, which would move the row to the end.
+    let set = table.columns[table.key..].iter().map(|column| column.name);
+    let set = set.map(|name| format!("\"{name}\" = excluded.\"{name}\"")).collect::<Vec<_>>();
+    let keys = quoted(table.key_names());
+    format!("INSERT {put} ON CONFLICT ({keys}) DO UPDATE SET {}", set.join(", "))
 }
 
 fn of_keys(table: &Table) -> String {

@@ -62,25 +62,46 @@ struct Kept {
 }
 
 impl Kept {
-    fn weight(&self, request: &Bytes) -> usize {
-        request.len() + self.body.len() + self.polled.found.seats.len()
+    fn bytes(&self) -> usize {
+        self.body.len() + self.polled.found.seats.len()
     }
 }
 
 /// The answers that are kept, by the bytes of their requests.
-pub(crate) struct Polls(Mutex<Answers>);
+pub(crate) struct Polls(Mutex<Answers<Arc<Kept>>>);
 
-struct Answers {
-    kept: LruCache<Bytes, Arc<Kept>>,
+/// What is kept, within its bounds.
+struct Answers<T> {
+    /// With the bytes that it takes.
+    kept: LruCache<Bytes, (T, usize)>,
     bytes: usize,
+}
+
+impl<T> Answers<T> {
+    fn new() -> Self {
+        Self { kept: LruCache::new(MAX_ANSWERS), bytes: 0 }
+    }
+
+    /// Keeps an answer of so many bytes, in the place of those not asked for longest.
+    fn keep(&mut self, request: Bytes, answer: T, bytes: usize) {
+        let bytes = request.len() + bytes;
+        self.bytes += bytes;
+        if let Some((_, (_, former))) = self.kept.push(request, (answer, bytes)) {
+            self.bytes -= former;
+        }
+        while self.bytes > MAX_BYTES {
+            let Some((_, (_, oldest))) = self.kept.pop_lru() else { break };
+            self.bytes -= oldest;
+        }
+    }
 }
 
 impl Polls {
     pub(crate) fn new() -> Self {
-        Self(Mutex::new(Answers { kept: LruCache::new(MAX_ANSWERS), bytes: 0 }))
+        Self(Mutex::new(Answers::new()))
     }
 
-    fn answers(&self) -> MutexGuard<'_, Answers> {
+    fn answers(&self) -> MutexGuard<'_, Answers<Arc<Kept>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -98,7 +119,7 @@ impl Polls {
         media: Media,
     ) -> Option<Bytes> {
         caller.may(Right::SeeShows).ok()?;
-        let kept = self.answers().kept.get(request).cloned()?;
+        let (kept, _) = self.answers().kept.get(request).cloned()?;
         if kept.media != media {
             return None;
         }
@@ -113,14 +134,39 @@ impl Polls {
         let kept = Arc::new(Kept { polled, media, body });
         // The buffer that it was read into may be much larger than the request.
         let request = Bytes::copy_from_slice(request);
-        let mut answers = self.answers();
-        answers.bytes += kept.weight(&request);
-        if let Some((request, former)) = answers.kept.push(request, kept) {
-            answers.bytes -= former.weight(&request);
-        }
-        while answers.bytes > MAX_BYTES {
-            let Some((request, oldest)) = answers.kept.pop_lru() else { break };
-            answers.bytes -= oldest.weight(&request);
-        }
+        let bytes = kept.bytes();
+        self.answers().keep(request, kept, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(number: usize) -> Bytes {
+        Bytes::from(format!("request {number:06}"))
+    }
+
+    #[test]
+    fn answers_are_bounded_by_their_number() {
+        let mut answers = Answers::new();
+        (0..10_000).for_each(|number| answers.keep(request(number), (), 100));
+        assert_eq!(answers.kept.len(), MAX_ANSWERS.get());
+        assert_eq!(answers.bytes, MAX_ANSWERS.get() * 114, "who made room is not counted");
+        assert!(answers.kept.contains(&request(9_999)) && !answers.kept.contains(&request(0)));
+    }
+
+    #[test]
+    fn answers_are_bounded_by_their_bytes() {
+        let mut answers = Answers::new();
+        (0..100).for_each(|number| answers.keep(request(number), (), 1 << 20));
+        assert_eq!(answers.kept.len(), 31, "of 1 MiB and a little each");
+        assert!(answers.bytes <= MAX_BYTES);
+        // The same request again and again takes nothing more.
+        (0..100).for_each(|_| answers.keep(request(99), (), 1 << 20));
+        assert_eq!(answers.kept.len(), 31);
+        // One that alone is too large is not kept, and nothing is counted for it.
+        answers.keep(request(1_000), (), MAX_BYTES);
+        assert_eq!((answers.kept.len(), answers.bytes), (0, 0));
     }
 }

@@ -172,6 +172,10 @@ pub struct Counters {
     pub events: AtomicU64,
     /// Batches made durable.
     pub batches: AtomicU64,
+    /// Questions answered by what lies ready, without the loop.
+    pub shelved: AtomicU64,
+    /// Questions answered with what was not durable yet.
+    pub glances: AtomicU64,
     /// Appends that met another version of their stream.
     pub conflicts: AtomicU64,
     /// Microseconds spent on making batches durable.
@@ -339,8 +343,12 @@ impl Engine {
     }
 
     /// The same, without waiting until what is seen is durable: only for deciding what to ask
-    /// next. Whatever is asked after it becomes durable after what was seen, and nobody may be
-    /// told of it before. Where others write the same store, it waits all the same.
+    /// next. Whatever is asked after it becomes durable after what was seen, or not at all, and
+    /// nobody may be told of it before.
+    ///
+    /// That cannot be where others write the same store: what was seen of one stream may meet a
+    /// conflict and be thrown away, and what was asked after it, of another stream, be written all
+    /// the same: an order for a hold that never was. There, it waits like [`Engine::read`].
     pub async fn glance<R: Send + 'static>(
         &self,
         tenant: Tenant,
@@ -360,7 +368,10 @@ impl Engine {
         let mut question: Question =
             Box::new(move |state, version| Box::new(question(state, version)));
         let answer = match self.inner.shelf.look(tenant, stream, &mut question) {
-            Some(answer) => answer?,
+            Some(answer) => {
+                self.inner.counters.shelved.fetch_add(1, Ordering::Relaxed);
+                answer?
+            }
             None => {
                 let (reply, answer) = oneshot::channel();
                 self.send(stream, false, None, Ask::Read { tenant, question, sight, reply })?;

@@ -3,7 +3,9 @@
 //! the loop, and without waiting for anybody.
 //!
 //! A stream is taken down before anything that its next event stands behind is decided, thus
-//! before anybody hears of that event: who looks sees everything that was answered before.
+//! before anybody hears of that event: who looks sees everything that was answered before. Where
+//! others write the same store nothing lies here: what they write takes nothing down, and a key
+//! that was revoked elsewhere would open doors for as long as nobody here writes its stream.
 
 use std::{
     num::NonZeroUsize,
@@ -17,21 +19,66 @@ use hakken_domain::{
     names::OrganizerId,
 };
 use lru::LruCache;
+use postcard::ser_flavors::Size;
 
 use super::{CommandError, Question, Tenant, entry::Facts};
 
 /// Most streams; the one that nobody asked about for longest makes room.
 const MAX_STREAMS: NonZeroUsize = NonZeroUsize::new(1_024).expect("more than none");
 
+/// Most bytes (about) of all of them together.
+const MAX_BYTES: usize = 32 << 20;
+
 /// What is durable of a stream.
 struct Shown {
     state: State,
     version: Version,
     owner: Option<Option<OrganizerId>>,
+    bytes: usize,
+}
+
+impl Shown {
+    fn of(facts: &Facts) -> Self {
+        let (state, version, owner) = (facts.state.clone(), facts.version, facts.owner);
+        let encoded = postcard::serialize_with_flavor(&state, Size::default());
+        // In memory a state takes about twice what it takes when it is written down.
+        let bytes = 512 + 2 * encoded.unwrap_or(MAX_BYTES);
+        Self { state, version, owner, bytes }
+    }
 }
 
 /// What callers can look at.
-pub(super) struct Shelf(Mutex<LruCache<StreamId, Arc<Shown>>>);
+pub(super) struct Shelf(Mutex<Streams>);
+
+struct Streams {
+    shown: LruCache<StreamId, Arc<Shown>>,
+    bytes: usize,
+    max_bytes: usize,
+}
+
+impl Streams {
+    fn put(&mut self, stream: StreamId, shown: Shown) {
+        self.bytes += shown.bytes;
+        if let Some((_, former)) = self.shown.push(stream, Arc::new(shown)) {
+            self.bytes -= former.bytes;
+        }
+        while self.bytes > self.max_bytes {
+            let Some((_, oldest)) = self.shown.pop_lru() else { break };
+            self.bytes -= oldest.bytes;
+        }
+    }
+
+    fn pop(&mut self, stream: StreamId) {
+        if let Some(former) = self.shown.pop(&stream) {
+            self.bytes -= former.bytes;
+        }
+    }
+
+    fn clear(&mut self) {
+        self.shown.clear();
+        self.bytes = 0;
+    }
+}
 
 /// Whether streams of this kind lie here.
 fn is_shown(kind: StreamKind) -> bool {
@@ -40,10 +87,14 @@ fn is_shown(kind: StreamKind) -> bool {
 
 impl Shelf {
     pub(super) fn new() -> Self {
-        Self(Mutex::new(LruCache::new(MAX_STREAMS)))
+        Self::with_bytes(MAX_BYTES)
     }
 
-    fn streams(&self) -> MutexGuard<'_, LruCache<StreamId, Arc<Shown>>> {
+    fn with_bytes(max_bytes: usize) -> Self {
+        Self(Mutex::new(Streams { shown: LruCache::new(MAX_STREAMS), bytes: 0, max_bytes }))
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Streams> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -57,7 +108,7 @@ impl Shelf {
         if !is_shown(stream.kind) {
             return None;
         }
-        let shown = self.streams().get(&stream).cloned()?;
+        let shown = self.streams().shown.get(&stream).cloned()?;
         if let (Tenant::Of(asking), Some(owner)) = (tenant, shown.owner)
             && Guard::NotYours.sees(asking != owner)
         {
@@ -69,20 +120,70 @@ impl Shelf {
     /// Shows a stream of which everything is durable.
     pub(super) fn show(&self, stream: StreamId, facts: &Facts) {
         if is_shown(stream.kind) && facts.version > 0 {
-            let (state, version, owner) = (facts.state.clone(), facts.version, facts.owner);
-            self.streams().put(stream, Arc::new(Shown { state, version, owner }));
+            self.streams().put(stream, Shown::of(facts));
         }
     }
 
     /// Takes a stream down: it is about to change.
     pub(super) fn take_down(&self, stream: StreamId) {
-        if is_shown(stream.kind) {
-            self.streams().pop(&stream);
+        if is_shown(stream.kind) && Guard::TakenDown.stands() {
+            self.streams().pop(stream);
         }
     }
 
     /// Shows nothing any more: the loop has ended.
     pub(super) fn clear(&self) {
         self.streams().clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hakken_domain::{Event, organizer};
+
+    use super::*;
+
+    fn organizer(letters: usize) -> Facts {
+        let name = "x".repeat(letters).parse().expect("a name");
+        let registered = organizer::OrganizerRegistered { name };
+        let mut facts = Facts::empty(StreamKind::Organizer);
+        facts.state.evolve(&Event::Organizer(organizer::Event::OrganizerRegistered(registered)));
+        facts.version = 1;
+        facts
+    }
+
+    fn stream(number: u32) -> StreamId {
+        OrganizerId::derived("test", &number.to_string()).into()
+    }
+
+    fn lies(shelf: &Shelf, stream: StreamId) -> bool {
+        let mut question: Question = Box::new(|_, version| Box::new(version));
+        shelf.look(Tenant::Any, stream, &mut question).is_some()
+    }
+
+    #[test]
+    fn what_lies_ready_is_bounded_by_bytes_and_the_oldest_makes_room() {
+        let (shelf, facts) = (Shelf::with_bytes(10_000), organizer(100));
+        (0..500).for_each(|number| shelf.show(stream(number), &facts));
+        let there = (0..500).filter(|number| lies(&shelf, stream(*number))).count();
+        let most = 10_000 / Shown::of(&facts).bytes;
+        assert_eq!(there, most, "of 500 streams");
+        assert!(lies(&shelf, stream(499)) && !lies(&shelf, stream(0)));
+        // The same stream again and again, and streams that are taken down, take nothing more.
+        (0..500).for_each(|_| shelf.show(stream(499), &facts));
+        assert!(lies(&shelf, stream(498)));
+        (0..500).for_each(|number| shelf.take_down(stream(number)));
+        assert_eq!(shelf.streams().bytes, 0);
+    }
+
+    #[test]
+    fn what_lies_ready_is_bounded_by_number() {
+        let (shelf, facts) = (Shelf::new(), organizer(1));
+        let all = MAX_STREAMS.get() as u32 + 100;
+        (0..all).for_each(|number| shelf.show(stream(number), &facts));
+        let there = (0..all).filter(|number| lies(&shelf, stream(*number))).count();
+        assert_eq!(there, MAX_STREAMS.get());
+        let each = Shown::of(&facts).bytes;
+        assert_eq!(shelf.streams().bytes, there * each, "who made room is not counted any more");
     }
 }

@@ -404,3 +404,36 @@ pub(super) async fn told(stop: &mut watch::Receiver<bool>) {
     // An error means that nobody is left who could tell: that is a reason to stop, too.
     drop(stop.wait_for(|stop| *stop).await);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn handle() -> ProcessHandle {
+        let (stop, _) = watch::channel(false);
+        let shared = Arc::<Mutex<Shared>>::default();
+        ProcessHandle { name: "test", shared, stop, task: Mutex::new(None) }
+    }
+
+    #[tokio::test]
+    async fn an_event_without_an_answer_gathers_nobody_who_gave_up() {
+        let handle = handle();
+        let (never, patience) = (Position(7), Duration::ZERO);
+        for _ in 0..1_000 {
+            assert!(!handle.wait_for(never, patience).await);
+        }
+        let waiters = lock(&handle.shared).waiters[&never].len();
+        assert!(waiters <= 1, "{waiters} of 1,000 who gave up");
+        // Who waits still is told.
+        let answered = async {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let mut shared = lock(&handle.shared);
+            shared.seen = never;
+            shared.wake(never);
+        };
+        let waits = handle.wait_for(never, Duration::from_secs(1));
+        let (told, ()) = tokio::join!(waits, answered);
+        assert!(told);
+        assert!(lock(&handle.shared).waiters.is_empty());
+    }
+}

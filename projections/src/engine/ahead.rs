@@ -89,6 +89,9 @@ impl Ahead {
 }
 
 async fn decode(events: Events, projection: Projection) -> Events {
+    if !projection.decoded_ahead {
+        return events;
+    }
     for chunk in events.chunks(BREATH) {
         for event in chunk.iter().filter(|event| projection.wants(event)) {
             // A failure is kept in the event, and met again when it is folded.

@@ -1,10 +1,14 @@
 //! One build being folded: batches of events in, rows and checkpoint out, in one transaction.
 
-use std::sync::Arc;
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hakken_domain::{
-    envelope::{Decoded, Position, StoredEvent},
+    envelope::{Position, StoredEvent, StreamId},
     guard::Guard,
 };
 use tokio::task::JoinSet;
@@ -30,6 +34,8 @@ pub struct Poison {
     pub position: Position,
     /// Its kind, as stored.
     pub kind: String,
+    /// Its stream.
+    pub stream: StreamId,
     /// What is wrong with it, in words.
     pub reason: String,
 }
@@ -137,21 +143,12 @@ impl Folding {
     /// Folds events that come after those before. What they did waits for a commit.
     pub(super) async fn fold(&mut self, events: &[Arc<StoredEvent>]) -> Result<(), Fault> {
         let Some(last) = events.last() else { return Ok(()) };
-        let mut mine = Vec::with_capacity(events.len());
-        for chunk in events.chunks(BREATH) {
-            for event in chunk {
-                if self.projection.wants(event) {
-                    mine.push((event, decode(event).map_err(Fault::Event)?));
-                }
-            }
-            tokio::task::yield_now().await;
-        }
+        let wanted = events.iter().filter(|event| self.projection.wants(event));
+        let mine: Vec<&Arc<StoredEvent>> = wanted.collect();
         self.load_needed(&mine).await?;
         for chunk in mine.chunks(BREATH) {
-            for (event, decoded) in chunk {
-                self.fold
-                    .apply(event, decoded)
-                    .map_err(|error| Fault::Event(poison(event, error.to_string())))?;
+            for event in chunk {
+                apply(self.fold.as_mut(), event).map_err(Fault::Event)?;
             }
             tokio::task::yield_now().await;
         }
@@ -164,11 +161,11 @@ impl Folding {
     }
 
     /// Brings what the fold will look at, until nothing is missing.
-    async fn load_needed(&mut self, events: &[(&Arc<StoredEvent>, &Decoded)]) -> Result<(), Fault> {
+    async fn load_needed(&mut self, events: &[&Arc<StoredEvent>]) -> Result<(), Fault> {
         loop {
             for chunk in events.chunks(BREATH) {
-                for (event, decoded) in chunk {
-                    self.fold.needs(event, decoded);
+                for event in chunk {
+                    needs(self.fold.as_mut(), event).map_err(Fault::Event)?;
                 }
                 tokio::task::yield_now().await;
             }
@@ -247,11 +244,30 @@ impl Folding {
 }
 
 fn poison(event: &StoredEvent, reason: String) -> Poison {
-    Poison { position: event.position, kind: event.kind.to_string(), reason }
+    let StoredEvent { position, stream, .. } = *event;
+    Poison { position, kind: event.kind.to_string(), stream, reason }
 }
 
-fn decode(event: &StoredEvent) -> Result<&Decoded, Poison> {
-    event.decoded().map_err(|error| poison(event, error.to_string()))
+/// A fold panicked. Its projection stops there: the same event would bring the same panic, and
+/// where it stops is what whoever mends it must know.
+fn panicked(event: &StoredEvent, panic: &(dyn Any + Send)) -> Poison {
+    let said = panic.downcast_ref::<&str>().copied();
+    let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let reason = format!("a bug: the projection panicked: {}", said.unwrap_or("without a word"));
+    poison(event, reason)
+}
+
+/// After an error the fold must be thrown away.
+fn apply(fold: &mut dyn Fold, event: &StoredEvent) -> Result<(), Poison> {
+    match catch_unwind(AssertUnwindSafe(|| fold.apply(event))) {
+        Ok(applied) => applied.map_err(|error| poison(event, error.to_string())),
+        Err(panic) => Err(panicked(event, &*panic)),
+    }
+}
+
+/// After an error the fold must be thrown away.
+fn needs(fold: &mut dyn Fold, event: &StoredEvent) -> Result<(), Poison> {
+    catch_unwind(AssertUnwindSafe(|| fold.needs(event))).map_err(|panic| panicked(event, &*panic))
 }
 
 /// One line for people.
@@ -268,12 +284,11 @@ pub(crate) fn fold_all(
 ) -> Result<(), Poison> {
     for event in events {
         if projection.wants(event) {
-            let decoded = decode(event)?;
-            fold.needs(event, decoded);
+            needs(fold, event)?;
             while !projection::missing(fold).is_empty() {
-                fold.needs(event, decoded);
+                needs(fold, event)?;
             }
-            fold.apply(event, decoded).map_err(|error| poison(event, error.to_string()))?;
+            apply(fold, event)?;
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use hakken_domain::envelope::Position;
 use tokio::{sync::watch, time::Instant};
 
 /// The shortest time between two transactions for which nobody waits.
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(200);
 /// The same where others watch what changes.
 const WATCHED: Duration = Duration::from_millis(20);
 

@@ -44,6 +44,7 @@ impl End {
 pub(super) async fn run(shared: Arc<Shared>, slot: Arc<Slot>) {
     let mut control = slot.control.subscribe();
     let mut failures = 0_u32;
+    let mut suspect = None;
     loop {
         let Control { paused, closing, tries } = *control.borrow_and_update();
         if closing {
@@ -61,11 +62,20 @@ pub(super) async fn run(shared: Arc<Shared>, slot: Arc<Slot>) {
         let bug = |_| End::Failed("a bug: the projection panicked".to_owned());
         match driven.await.unwrap_or_else(bug) {
             End::Asked => failures = 0,
+            // What is remembered may be behind what is stored, after a commit whose answer was
+            // lost: an event is to blame only if it is so again from what is stored.
+            End::Poisoned(poison) if suspect != Some(poison.position) => {
+                let Poison { position, kind, stream, reason } = poison;
+                warn!(projection = name, %position, kind, %stream, reason, "tried once more");
+                suspect = Some(position);
+                tokio::time::sleep(FIRST_RETRY).await;
+            }
             End::Poisoned(poison) => {
                 error!(
                     projection = name,
                     position = %poison.position,
                     kind = poison.kind,
+                    stream = %poison.stream,
                     reason = poison.reason,
                     "the projection stops at an event that it cannot fold"
                 );

@@ -33,6 +33,7 @@ pub const AUDIT_LOG: Projection = Projection {
     tables: &[&TAIL_TABLE, &BLOCK_TABLE],
     streams: &StreamKind::ALL,
     passes_over: &[],
+    decoded_ahead: true,
     fold: || Box::new(AuditFold::default()),
 };
 
@@ -206,7 +207,8 @@ impl Fold for AuditFold {
         vec![&mut self.orders, &mut self.tickets]
     }
 
-    fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
+    fn needs(&mut self, event: &StoredEvent) {
+        let Ok(decoded) = event.decoded() else { return };
         let stream = event.stream;
         if event.version == 1 {
             self.orders.begin(stream, decoded);
@@ -228,12 +230,16 @@ impl Fold for AuditFold {
         lists(event, decoded, (orders, tickets), |list, _| postings.need(list));
     }
 
-    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
+    fn apply(&mut self, event: &StoredEvent) -> Result<(), Inconsistent> {
+        let decoded = event.decoded()?;
         let Self { postings, orders, tickets } = self;
+        let mut pushed = Ok(());
         lists(event, decoded, (orders, tickets), |list, tag| {
-            postings.push(list, event.position, tag);
+            if pushed.is_ok() {
+                pushed = postings.push(list, event.position, tag);
+            }
         });
-        Ok(())
+        pushed
     }
 }
 

@@ -29,6 +29,7 @@ pub const CATALOGUE: Projection = Projection {
     tables: &[&ORGANIZERS, &VENUES, &MAPS, &SHOWS, &KEYS],
     streams: &[StreamKind::Organizer, StreamKind::Venue, StreamKind::Show, StreamKind::Key],
     passes_over: &[],
+    decoded_ahead: true,
     fold: || Box::new(CatalogueFold::default()),
 };
 
@@ -244,7 +245,8 @@ impl Fold for CatalogueFold {
         ]
     }
 
-    fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
+    fn needs(&mut self, event: &StoredEvent) {
+        let Ok(decoded) = event.decoded() else { return };
         let id = event.stream.id;
         match &decoded.event {
             Event::Organizer(_) => self.organizers.need(&OrganizerId(id)),
@@ -255,7 +257,8 @@ impl Fold for CatalogueFold {
         }
     }
 
-    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
+    fn apply(&mut self, event: &StoredEvent) -> Result<(), Inconsistent> {
+        let decoded = event.decoded()?;
         match &decoded.event {
             Event::Organizer(fact) => self.apply_organizer(event, fact),
             Event::Venue(fact) => self.apply_venue(event, decoded, fact),

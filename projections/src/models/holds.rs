@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use hakken_domain::{
     Event,
-    envelope::{Decoded, Position, StoredEvent, StreamKind},
+    envelope::{Position, StoredEvent, StreamKind},
     inventory::{self, Places},
     names::{Allotment, BuyerRef, HoldId, OrderId, OrganizerId, ShowId},
     time::Timestamp,
@@ -27,6 +27,7 @@ pub const HOLDS: Projection = Projection {
     tables: &[&TABLE],
     streams: &[StreamKind::Inventory],
     passes_over: &["sales-opened", "sales-rules-changed", "sales-closed", "places-returned"],
+    decoded_ahead: true,
     fold: || Box::new(HoldsFold::default()),
 };
 
@@ -160,7 +161,8 @@ impl Fold for HoldsFold {
         vec![&mut self.holds]
     }
 
-    fn needs(&mut self, _event: &StoredEvent, decoded: &Decoded) {
+    fn needs(&mut self, event: &StoredEvent) {
+        let Ok(decoded) = event.decoded() else { return };
         use inventory::Event as E;
         let Event::Inventory(fact) = &decoded.event else { return };
         match fact {
@@ -178,7 +180,8 @@ impl Fold for HoldsFold {
         }
     }
 
-    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
+    fn apply(&mut self, event: &StoredEvent) -> Result<(), Inconsistent> {
+        let decoded = event.decoded()?;
         use inventory::Event as E;
         let Event::Inventory(fact) = &decoded.event else { return Ok(()) };
         match fact {

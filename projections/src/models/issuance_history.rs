@@ -37,6 +37,7 @@ pub const ISSUANCE_HISTORY: Projection = Projection {
     tables: &[&TAIL_TABLE, &BLOCK_TABLE],
     streams: &[StreamKind::Ticket],
     passes_over: &["ticket-entered", "ticket-exited", "scan-refused"],
+    decoded_ahead: true,
     fold: || Box::new(IssuanceFold::default()),
 };
 
@@ -208,7 +209,8 @@ impl Fold for IssuanceFold {
         vec![&mut self.tickets]
     }
 
-    fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
+    fn needs(&mut self, event: &StoredEvent) {
+        let Ok(decoded) = event.decoded() else { return };
         let stream = event.stream;
         if event.version == 1 {
             self.tickets.begin(stream, decoded);
@@ -219,12 +221,18 @@ impl Fold for IssuanceFold {
         }
     }
 
-    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
+    fn apply(&mut self, event: &StoredEvent) -> Result<(), Inconsistent> {
+        let decoded = event.decoded()?;
         let Origin { order, show } =
             *self.tickets.get(event.stream).ok_or_else(|| unknown(event.stream))?;
         let about = (order, self.tickets.show(show));
-        lists(about, decoded, |list, tag| self.postings.push(list, event.position, tag));
-        Ok(())
+        let mut pushed = Ok(());
+        lists(about, decoded, |list, tag| {
+            if pushed.is_ok() {
+                pushed = self.postings.push(list, event.position, tag);
+            }
+        });
+        pushed
     }
 }
 

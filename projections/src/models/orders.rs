@@ -30,6 +30,7 @@ pub const ORDERS: Projection = Projection {
     tables: &[&TABLE, &BY_SHOW, &REFUNDS],
     streams: &[StreamKind::Order],
     passes_over: &[],
+    decoded_ahead: true,
     fold: || Box::new(fold::OrderFold::default()),
 };
 

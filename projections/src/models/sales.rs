@@ -28,6 +28,7 @@ pub const SALES: Projection = Projection {
     tables: &[&SHOWS, &TYPES, &MONEY, &ORDERS],
     streams: &[StreamKind::Inventory, StreamKind::Order],
     passes_over: &[],
+    decoded_ahead: true,
     fold: || Box::new(SalesFold::default()),
 };
 
@@ -262,7 +263,8 @@ impl Fold for SalesFold {
         vec![&mut self.shows, &mut self.types, &mut self.money, &mut self.orders]
     }
 
-    fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
+    fn needs(&mut self, event: &StoredEvent) {
+        let Ok(decoded) = event.decoded() else { return };
         match &decoded.event {
             Event::Inventory(_) => self.shows.need(&ShowId(event.stream.id)),
             Event::Order(order::Event::OrderPlaced(placed)) => {
@@ -286,7 +288,8 @@ impl Fold for SalesFold {
         }
     }
 
-    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
+    fn apply(&mut self, event: &StoredEvent) -> Result<(), Inconsistent> {
+        let decoded = event.decoded()?;
         match &decoded.event {
             Event::Inventory(fact) => self.apply_inventory(ShowId(event.stream.id), decoded, fact),
             Event::Order(fact) => self.apply_order(OrderId(event.stream.id), decoded, fact),

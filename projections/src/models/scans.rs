@@ -26,6 +26,7 @@ pub const SCANS: Projection = Projection {
     tables: &[&SCANNED, &TICKETS],
     streams: &[StreamKind::Ticket, StreamKind::Gate],
     passes_over: &[],
+    decoded_ahead: true,
     fold: || Box::new(ScanFold::default()),
 };
 
@@ -166,7 +167,8 @@ impl Fold for ScanFold {
         vec![&mut self.scans, &mut self.tickets]
     }
 
-    fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
+    fn needs(&mut self, event: &StoredEvent) {
+        let Ok(decoded) = event.decoded() else { return };
         use ticket::Event as E;
         let Event::Ticket(fact) = &decoded.event else { return };
         match fact {
@@ -182,7 +184,8 @@ impl Fold for ScanFold {
         }
     }
 
-    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
+    fn apply(&mut self, event: &StoredEvent) -> Result<(), Inconsistent> {
+        let decoded = event.decoded()?;
         let view = match &decoded.event {
             Event::Ticket(fact) => self.of_ticket(event, decoded, fact)?,
             Event::Gate(gate::Event::CodeRefused(refused)) => Some(ScanView {

@@ -7,6 +7,7 @@ mod fold;
 mod maps;
 mod packed;
 mod queries;
+mod reading;
 #[cfg(test)]
 mod tests;
 
@@ -25,10 +26,11 @@ use crate::{
 /// The projection.
 pub const SEAT_AVAILABILITY: Projection = Projection {
     name: "seat_availability",
-    version: 2,
+    version: 3,
     tables: &[&MAPS, &SHOWS, &SEATS, &POOLS, &ALLOTMENTS, &HOLDS],
     streams: &[StreamKind::Inventory],
     passes_over: &[],
+    decoded_ahead: false,
     fold: || Box::new(fold::AvailabilityFold::default()),
 };
 

@@ -26,6 +26,7 @@ pub const TICKETS: Projection = Projection {
     tables: &[&TABLE],
     streams: &[StreamKind::Ticket],
     passes_over: &[],
+    decoded_ahead: true,
     fold: || Box::new(TicketFold::default()),
 };
 
@@ -165,13 +166,15 @@ impl Fold for TicketFold {
         vec![&mut self.tickets]
     }
 
-    fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
+    fn needs(&mut self, event: &StoredEvent) {
+        let Ok(decoded) = event.decoded() else { return };
         if let Event::Ticket(_) = &decoded.event {
             self.tickets.need(&TicketId(event.stream.id));
         }
     }
 
-    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
+    fn apply(&mut self, event: &StoredEvent) -> Result<(), Inconsistent> {
+        let decoded = event.decoded()?;
         use ticket::Event as E;
         let Event::Ticket(fact) = &decoded.event else { return Ok(()) };
         let id = TicketId(event.stream.id);

@@ -64,7 +64,7 @@ async fn written(seed: u64, most: u64) -> (Lease, BTreeMap<u64, Vec<(u64, Option
                     let known = postings.tails.missing();
                     let loaded = rows.load(build, &TAIL_TABLE, known).await.expect("rows");
                     postings.tails.load(loaded).expect("good rows");
-                    postings.push(&list, Position(position), tag);
+                    postings.push(&list, Position(position), tag).expect("in order");
                     plain.entry(number).or_default().push((position, tag));
                 }
             }
@@ -161,7 +161,7 @@ fn packed_entries_come_back_with_their_tags() {
     let mut packed = Packed::default();
     let positions = [7, 8, 135, 136 + 16_384, u64::MAX / 2];
     for (position, tag) in positions.into_iter().zip(0..) {
-        packed.push(position, Some(tag % 2));
+        assert!(packed.push(position, Some(tag % 2)));
     }
     assert_eq!(packed.positions(Some(1)), Some(vec![8, 136 + 16_384]));
     let row = packed.to_row(&List::Orders(9));
@@ -184,4 +184,15 @@ fn a_list_is_named_and_found_by_its_name() {
         assert_eq!(list.to_string().parse(), Ok(list));
     }
     assert_eq!("kind:nonsense".parse::<List>(), Err(()));
+}
+
+#[test]
+fn what_a_list_has_already_is_not_added_again() {
+    let (mut postings, list) = (Postings::default(), list(0));
+    postings.push(&list, Position(7), None).expect("the first");
+    postings.push(&list, Position(9), None).expect("the next");
+    for again in [7, 8, 9] {
+        let refused = postings.push(&list, Position(again), None).expect_err("it is there");
+        assert!(refused.0.ends_with("goes on to 9 already"), "{refused}");
+    }
 }

@@ -114,6 +114,13 @@ impl Inventory {
         Ok(())
     }
 
+    /// A hold that ends by then counts as over, whatever is recorded.
+    pub(super) fn is_free(&self, seat: &SeatId, now: Timestamp) -> bool {
+        let lasts = |hold: &HoldId| self.held.get(hold).is_none_or(|held| held.ends > now);
+        let is_taken = self.seats.iter().any(|((of, _), hold)| of == seat && lasts(hold));
+        !is_taken && !self.blocked.contains(seat) && !self.allotted.contains_key(seat)
+    }
+
     fn open(&mut self, opened: &SalesOpened) -> Result<(), String> {
         must!(!self.opened, "sales are opened twice");
         (self.opened, self.on_sale) = (true, true);

@@ -16,33 +16,26 @@ use axum::{
 use hakken_adapters::{
     memory::MemoryStore,
     payments::SimulatedGateway,
-    seating::{
-        self, ImportOptions,
-        svg::{self, SeatColour},
-    },
     system::{ManualClock, SeededIds},
 };
-use hakken_api::{
-    ApiContext, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,
-    SecretSource, create_operator_key,
-};
+use hakken_api::create_operator_key;
 use hakken_commands::{
     WriteOptions, WriteSide,
-    desk::EngineSecret,
     engine::Ports,
     store::{Append, EventStore, NewEvent, SideStore},
 };
 use hakken_domain::{
     codec,
     envelope::{Position, StoredEvent},
-    names::SeatId,
-    seatmap::SeatMap,
 };
 use hakken_projections::{ReadModels, rows::MemoryRows};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::world::{START, hall};
+use crate::{
+    edge::{FixedSecret, api_context, engine_secret},
+    world::{START, hall},
+};
 
 /// Runs to the end, on this thread, with a clock that jumps when everybody waits.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -52,40 +45,6 @@ pub(super) fn block_on<T>(work: impl Future<Output = T>) -> T {
         .build()
         .expect("a runtime");
     runtime.block_on(work)
-}
-
-/// The adapters that the program wires.
-struct Seating;
-
-impl SeatMapReader for Seating {
-    fn read(&self, text: &str, options: &SeatMapOptions) -> Result<SeatMap, SeatMapProblem> {
-        let options = ImportOptions {
-            wheelchair_categories: options.wheelchair_categories.clone(),
-            pools: options.pools.clone(),
-            focus: options.focus,
-        };
-        seating::parse(text.as_bytes(), &options)
-            .map_err(|error| SeatMapProblem { at: String::new(), reason: error.to_string() })
-    }
-}
-
-impl SeatMapPicture for Seating {
-    fn svg(&self, map: &SeatMap, mark: &dyn Fn(&SeatId) -> SeatMark) -> String {
-        svg::render(map, |seat| match mark(seat) {
-            SeatMark::Free => SeatColour::Free,
-            SeatMark::Held => SeatColour::Held,
-            SeatMark::Sold => SeatColour::Sold,
-            SeatMark::Blocked => SeatColour::Blocked,
-        })
-    }
-}
-
-struct FixedSecret;
-
-impl SecretSource for FixedSecret {
-    fn secret(&self) -> [u8; 32] {
-        [42; 32]
-    }
 }
 
 /// What every input begins with.
@@ -177,22 +136,12 @@ impl Stage {
             clock: clock.clone(),
             ids: Arc::new(SeededIds::new(1)),
         };
-        let secret = EngineSecret(Arc::new([7; 32]));
         let options = WriteOptions { patience: Duration::from_secs(10), ..WriteOptions::default() };
         let gateway = Arc::new(SimulatedGateway::new());
-        let write = Arc::new(WriteSide::start(ports, gateway, secret.clone(), options));
+        let write = Arc::new(WriteSide::start(ports, gateway, engine_secret(), options));
         let rows = Arc::new(MemoryRows::default());
         let models = ReadModels::start(memory.clone(), rows, clock).await.expect("started");
-        let router = hakken_api::router(ApiContext {
-            write: write.clone(),
-            models: models.clone(),
-            feed: memory.clone(),
-            secret,
-            seat_maps: Arc::new(Seating),
-            pictures: Some(Arc::new(Seating)),
-            payments_mode: "simulated".to_owned(),
-            version: "test".to_owned(),
-        });
+        let router = hakken_api::router(api_context(write.clone(), models.clone(), memory.clone()));
         Self { memory, write, models, router }
     }
 
@@ -325,8 +274,8 @@ impl Maker {
 
 async fn make() -> Fixture {
     let stage = Stage::on(Arc::new(MemoryStore::new())).await;
-    let secret = EngineSecret(Arc::new([7; 32]));
-    let operator = create_operator_key(stage.write.desk(), &secret, &FixedSecret).await;
+    let secret = engine_secret();
+    let operator = create_operator_key(stage.write.desk(), &secret, &FixedSecret(42)).await;
     let operator = operator.expect("an operator");
     let mut made = Maker { stage, names: Vec::new(), keys: 0 };
     let input = json!({ "name": "発券 & Co" });

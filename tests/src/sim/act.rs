@@ -141,6 +141,9 @@ impl Simulation {
             if two {
                 of_node.insert("two processes");
             }
+            if self.options.sole_writer {
+                of_node.insert("sole writer");
+            }
             faults.push(of_node);
         }
         for (Asked { call, node, .. }, answer) in asked.iter().zip(answers) {

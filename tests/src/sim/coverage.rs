@@ -23,6 +23,13 @@ impl Coverage {
         *self.counts.entry(what.into()).or_default() += 1;
     }
 
+    /// It occurred so often.
+    pub fn saw_times(&mut self, what: impl Into<String>, times: u64) {
+        if times > 0 {
+            *self.counts.entry(what.into()).or_default() += times;
+        }
+    }
+
     /// An operation was under way, or a refusal given, when this went wrong.
     pub fn met(&mut self, what: &str, fault: &str) {
         *self.met.entry((what.to_owned(), fault.to_owned())).or_default() += 1;

@@ -96,13 +96,13 @@ impl Simulation {
 
     /// Processes end well, die, and start; two may be there at once.
     async fn processes(&mut self) {
-        self.bury_the_dead();
+        self.bury_the_dead().await;
         let at = self.chance.below(self.nodes.len());
         match self.chance.below(100) {
             0..=2 => {
                 self.nodes[at].life.kill();
                 self.saw("process killed");
-                self.bury_the_dead();
+                self.bury_the_dead().await;
             }
             // It will die of a call to come, most likely while somebody waits for an answer.
             3..=16 => {
@@ -124,6 +124,7 @@ impl Simulation {
                     None => "process died while it was stopped",
                 });
                 self.bury(&node);
+                self.last_writes().await;
                 self.start_node(Weather::ROUGH);
             }
             20..=27 if self.nodes.len() < self.options.most_nodes => {
@@ -144,12 +145,20 @@ impl Simulation {
         if let Some((point, death)) = node.life.died() {
             self.coverage.saw(crash(point, death));
         }
+        self.coverage.add(&node.met());
         node.life.kill();
-        self.coverage.add(&node.dial().met);
+    }
+
+    /// What a dead process had handed to its disk is written, before another one may take the lock
+    /// of a store that has one writer.
+    async fn last_writes(&self) {
+        if self.options.sole_writer {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
     }
 
     /// Whoever must not write any more is replaced.
-    pub(super) fn bury_the_dead(&mut self) {
+    pub(super) async fn bury_the_dead(&mut self) {
         let mut dead = 0;
         for at in (0..self.nodes.len()).rev() {
             if self.nodes[at].is_over() {
@@ -157,6 +166,9 @@ impl Simulation {
                 self.bury(&node);
                 dead += 1;
             }
+        }
+        if dead > 0 {
+            self.last_writes().await;
         }
         for _ in 0..dead {
             self.start_node(Weather::CALM);
@@ -225,6 +237,7 @@ impl Simulation {
             match ReadModels::start(feed, rows, self.ground.clock.clone()).await {
                 Ok(read) => {
                     self.read = read;
+                    self.readings += 1;
                     return Ok(());
                 }
                 Err(_) => tokio::time::sleep(std::time::Duration::from_millis(100)).await,

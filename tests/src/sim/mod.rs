@@ -14,6 +14,7 @@ mod call;
 mod chance;
 pub mod compare;
 mod coverage;
+mod doors;
 mod happenings;
 mod known;
 pub mod mortal;
@@ -41,6 +42,7 @@ pub use coverage::Coverage;
 pub use node::Weather;
 
 use actors::Actors;
+use doors::Doors;
 use known::Known;
 use node::{Ground, Node, RowsWeather};
 
@@ -67,8 +69,13 @@ pub struct Options {
     pub ignore_versions: bool,
     /// Only what fights for seats.
     pub only_holds: bool,
+    /// The store has one writer at a time, as the embedded one: what lies ready is looked at
+    /// without the write loop, and glances are given.
+    pub sole_writer: bool,
     /// The negative control of the write loop: the store says that nobody else writes it.
     pub claims_sole_writer: bool,
+    /// The negative control of the API: what stands between it and whoever asks.
+    pub distorts: Option<fn(&mut serde_json::Value)>,
     /// The negative control of the provider: what stands before the gateway.
     pub payments: Option<BeforeGateway>,
 }
@@ -77,18 +84,22 @@ pub struct Options {
 pub type BeforeGateway = fn(Arc<SimulatedGateway>) -> Arc<dyn Payments>;
 
 impl Options {
-    /// Everything that may happen, happens. Every second seed begins with two write sides.
+    /// Everything that may happen, happens. Every second seed begins with two write sides; of the
+    /// others, every second one has a store with a sole writer.
     pub fn new(seed: u64) -> Self {
+        let sole_writer = seed % 4 == 3;
         Self {
             seed,
             steps: STEPS,
             faults: true,
             nodes: if seed.is_multiple_of(2) { 2 } else { 1 },
-            most_nodes: 2,
+            most_nodes: if sole_writer { 1 } else { 2 },
             rest_every: 24,
             ignore_versions: false,
             only_holds: false,
+            sole_writer,
             claims_sole_writer: false,
+            distorts: None,
             payments: None,
         }
     }
@@ -160,6 +171,9 @@ pub struct Simulation {
     rows: Arc<MemoryRows>,
     feed: Arc<FaultyStore>,
     actors: Actors,
+    doors: Doors,
+    /// How often the read side was started.
+    readings: u64,
     known: Known,
     audit: Audit,
     seen: Position,
@@ -205,7 +219,8 @@ impl Simulation {
         let clock = Arc::new(ManualClock::new(START));
         let gateway = Arc::new(SimulatedGateway::new());
         let payments = options.payments.map(|made| made(gateway.clone()));
-        let claims_sole_writer = options.claims_sole_writer;
+        assert!(!options.sole_writer || options.most_nodes == 1, "a sole writer is alone");
+        let claims_sole_writer = options.sole_writer || options.claims_sole_writer;
         let ground = Ground { memory, clock, gateway, payments, claims_sole_writer };
         let rows = Arc::new(MemoryRows::new());
         let feed =
@@ -224,6 +239,8 @@ impl Simulation {
             rows,
             feed,
             actors,
+            doors: Doors::default(),
+            readings: 0,
             known: Known::default(),
             audit: Audit::default(),
             seen: Position(0),
@@ -249,6 +266,7 @@ impl Simulation {
             self.note(format!("{}: {}", call.name, answer.word()));
             self.actors.hear(&call, &answer, &self.known)?;
         }
+        self.open_doors().await?;
         self.look().await?;
         for step in 1..=self.options.steps {
             self.step = step;
@@ -256,6 +274,7 @@ impl Simulation {
                 self.happen().await?;
             }
             self.act().await?;
+            self.through_the_doors().await?;
             if self.nodes.iter().any(Node::is_broken) {
                 return Err("a write loop has ended by itself".to_owned());
             }
@@ -320,7 +339,7 @@ impl Simulation {
 
     async fn report(mut self) -> Report {
         for node in &self.nodes {
-            self.coverage.add(&node.dial().met);
+            self.coverage.add(&node.met());
         }
         let memory = &self.ground.memory;
         let events = EventStore::read_all(&**memory, Position(0), usize::MAX).await;

@@ -59,6 +59,8 @@ pub(super) struct Dial {
     pub(super) ignore_versions: bool,
     /// The store has said that it must not be written any more.
     fatal: bool,
+    /// An append has failed, or its answer was lost.
+    unknown: bool,
     /// Appends that were tried nevertheless.
     pub(super) after_fatal: u32,
     pub(super) met: Coverage,
@@ -93,6 +95,7 @@ impl Dial {
         } else {
             return Fault::None;
         };
+        self.unknown |= !matches!(fault, Fault::Slow(_) | Fault::IgnoreVersions);
         self.met.saw(called);
         fault
     }
@@ -141,6 +144,10 @@ pub(super) struct Node {
     pub(super) life: Arc<Life>,
     /// At which step it was started.
     pub(super) since: u32,
+    /// It takes itself for the only writer of its store.
+    is_sole: bool,
+    /// Its API, over the read side that was started so many times.
+    pub(super) router: Option<(u64, axum::Router)>,
     dial: Arc<Mutex<Dial>>,
 }
 
@@ -159,6 +166,7 @@ impl Node {
             weather,
             ignore_versions: false,
             fatal: false,
+            unknown: false,
             after_fatal: 0,
             met: Coverage::default(),
         }));
@@ -191,7 +199,7 @@ impl Node {
             },
             seed,
         });
-        Self { world, life, since, dial }
+        Self { world, life, since, is_sole: ground.claims_sole_writer, router: None, dial }
     }
 
     pub(super) fn dial(&self) -> MutexGuard<'_, Dial> {
@@ -200,7 +208,28 @@ impl Node {
 
     /// Is it dead, or must it not write any more?
     pub(super) fn is_over(&self) -> bool {
-        self.life.died().is_some() || self.dial().fatal
+        self.life.died().is_some() || self.dial().fatal || self.gave_up()
+    }
+
+    /// Has its write loop ended because an append failed upon which somebody had built?
+    fn gave_up(&self) -> bool {
+        let health = *self.world.write.engine().health().borrow();
+        self.is_sole && self.dial().unknown && health == Health::Failed
+    }
+
+    /// What its store calls met, and what only a sole writer's callers do.
+    pub(super) fn met(&self) -> Coverage {
+        let mut met = self.dial().met.clone();
+        if self.is_sole {
+            let counters = self.world.write.engine().counters();
+            met.saw_times("sole looks", counters.shelved.load(Ordering::Relaxed));
+            met.saw_times("sole glances", counters.glances.load(Ordering::Relaxed));
+            met.saw_times("sole gave up", u64::from(self.gave_up()));
+            if let Some((point, death)) = self.life.died() {
+                met.saw(format!("sole {}", super::act::crash(point, death)));
+            }
+        }
+        met
     }
 
     /// Has its write loop ended although nothing told it to?

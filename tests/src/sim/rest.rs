@@ -33,7 +33,7 @@ impl Simulation {
         }
         // A slow call may have been meant to be the last one already.
         tokio::time::sleep(Duration::from_millis(200)).await;
-        self.bury_the_dead();
+        self.bury_the_dead().await;
         self.rows_weather.set(0);
         // Nobody asks any more: whatever lapses is the sweeper's.
         if self.chance.percent(50) {

@@ -1,5 +1,8 @@
 //! The write loop: keys, tenants, conflicts, lost answers, bounds, snapshots.
 
+mod alone;
+mod bounds;
+
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
@@ -418,99 +421,6 @@ async fn a_bug_that_ends_the_loop_is_told() {
     let mut health = engine.health();
     health.wait_for(|health| *health == Health::Failed).await.unwrap();
     assert_eq!(world.hold(show, "b", &["A1"], "k").await, Err(CommandError::Unavailable));
-}
-
-/// A process that writes alone, whose appends take long, and a show in it.
-async fn slow_and_alone() -> (World, ShowId) {
-    let memory = Setup::default().memory;
-    let store =
-        FaultyStore::new(
-            memory.clone(),
-            |number| {
-                if number < 5 { Fault::None } else { Fault::Slow(100) }
-            },
-        );
-    let store = Arc::new(store.claiming_sole_writer());
-    let world = World::with(Setup { store: Some(store), memory, ..Setup::default() });
-    let show = world.show("concert", hall(2, 10, 0), &[]).await;
-    (world, show)
-}
-
-/// Nothing was asked of the loop: its answer would not have been there at once.
-fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
-    futures_util::FutureExt::now_or_never(future)
-}
-
-#[tokio::test]
-async fn what_lies_ready_to_be_seen_is_never_older_than_an_answer() {
-    let (world, show) = slow_and_alone().await;
-    let (engine, stream) = (world.write.engine(), StreamId::show(show));
-    let version = || engine.read(Tenant::Any, stream, |_, version| version);
-    let before = version().await.unwrap();
-    assert_eq!(at_once(version()), Some(Ok(before)), "it lies ready");
-    let stranger = Tenant::Of(Some(OrganizerId::derived("test", "stranger")));
-    let seen = engine.read(stranger, stream, |_, version| version);
-    assert_eq!(at_once(seen), Some(Err(CommandError::NotYours)));
-
-    let withdraw = hakken_domain::show::Command::WithdrawTicketType { ticket_type: name("adult") };
-    let (withdrawn, seen) = tokio::join!(world.ask(stream, withdraw), async {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        assert_eq!(at_once(version()), None, "it is being changed");
-        version().await
-    });
-    withdrawn.unwrap();
-    assert_eq!(version().await, Ok(before + 1));
-    assert_eq!(seen, Ok(before + 1), "whoever asks meanwhile waits for what is durable");
-    assert_eq!(at_once(version()), Some(Ok(before + 1)), "it lies ready again");
-    engine.stop().await;
-    assert_eq!(version().await, Err(CommandError::Unavailable));
-}
-
-#[tokio::test]
-async fn a_glance_waits_for_nobody_and_a_look_for_what_is_durable() {
-    let (world, show) = slow_and_alone().await;
-    let (engine, stream) = (world.write.engine(), StreamId::inventory(show));
-    let held = world.hold(show, "b", &["A1"], "k");
-    let looks = async {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        let glance = engine.glance(Tenant::Any, stream, |_, version| version).await;
-        let head = world.head().await;
-        let look = engine.read(Tenant::Any, stream, |_, version| version).await;
-        (glance, head, look, world.head().await)
-    };
-    let (held, (glance, before, look, after)) = tokio::join!(held, looks);
-    held.unwrap();
-    assert_eq!((glance, look), (Ok(2), Ok(2)));
-    assert_eq!(after.0, before.0 + 1, "the hold was seen before it was durable");
-}
-
-#[tokio::test]
-async fn an_order_for_a_hold_that_others_hide_behind_waits_for_its_own_answer_alone() {
-    let (world, show) = slow_and_alone().await;
-    let hold = world.hold(show, "b", &["A1"], "k").await.unwrap();
-    let others = world.hold(show, "c", &["A2"], "other");
-    let order = async {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        world.order(show, hold, "b").await
-    };
-    let (other, order) = tokio::join!(others, order);
-    other.unwrap();
-    assert_eq!(world.order_state(order).await.due_minor(), 5_000);
-    let unknown = world.desk().place_order(
-        hakken_tests::world::asker("nothing"),
-        hakken_domain::names::OrderId::derived("test", "nothing"),
-        hakken_commands::desk::PlaceOrder {
-            buyer: name("b"),
-            lines: vec![hakken_commands::desk::Line {
-                show,
-                hold: hakken_domain::names::HoldId::derived("x", "y"),
-                ticket_type: Some(name("adult")),
-                tickets: Vec::new(),
-            }],
-        },
-    );
-    let refused = unknown.await.unwrap_err();
-    assert!(format!("{refused:?}").contains("HoldUnknown"), "{refused:?}");
 }
 
 /// Two readings of one stream are under way at once, and the older one of them answers first.

@@ -16,16 +16,11 @@ use axum::{
 use hakken_adapters::{
     memory::MemoryStore,
     payments::SimulatedGateway,
-    seating::{self, ImportOptions},
     system::{ManualClock, SeededIds},
 };
-use hakken_api::{
-    ApiContext, SeatMapOptions, SeatMapPicture, SeatMapProblem, SeatMapReader, SeatMark,
-    SecretSource, create_operator_key,
-};
+use hakken_api::{ApiContext, SeatMapPicture, SeatMark, create_operator_key};
 use hakken_commands::{
     WriteOptions, WriteSide,
-    desk::EngineSecret,
     engine::Ports,
     store::{EventStore, SideStore},
 };
@@ -35,37 +30,20 @@ use hakken_projections::{
     feed::EventFeed,
     rows::{MemoryRows, RowStore},
 };
-use hakken_tests::world::{START, hall};
+use hakken_tests::{
+    edge::{FixedSecret, api_context, engine_secret},
+    world::{START, hall},
+};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-/// The adapter that the binary wires, too.
-struct Seating;
+/// Says how many seats are free.
+struct FreeSeats;
 
-impl SeatMapReader for Seating {
-    fn read(&self, text: &str, options: &SeatMapOptions) -> Result<SeatMap, SeatMapProblem> {
-        let options = ImportOptions {
-            wheelchair_categories: options.wheelchair_categories.clone(),
-            pools: options.pools.clone(),
-            focus: options.focus,
-        };
-        seating::parse(text.as_bytes(), &options)
-            .map_err(|error| SeatMapProblem { at: String::new(), reason: error.to_string() })
-    }
-}
-
-impl SeatMapPicture for Seating {
+impl SeatMapPicture for FreeSeats {
     fn svg(&self, map: &SeatMap, mark: &dyn Fn(&SeatId) -> SeatMark) -> String {
         let free = map.seats().filter(|seat| mark(&seat.id) == SeatMark::Free).count();
         format!("<svg><!-- {free} free --></svg>")
-    }
-}
-
-struct FixedSecret;
-
-impl SecretSource for FixedSecret {
-    fn secret(&self) -> [u8; 32] {
-        [42; 32]
     }
 }
 
@@ -119,24 +97,18 @@ impl Stage {
         let Ground { store, side, feed, rows, clock, gateway, seed, operator } = ground;
         let ids = Arc::new(SeededIds::new(seed));
         let ports = Ports { store, side, clock: clock.clone(), ids };
-        let secret = EngineSecret(Arc::new([7; 32]));
+        let secret = engine_secret();
         let options = WriteOptions { patience: Duration::from_secs(10), ..WriteOptions::default() };
         let write = WriteSide::start(ports, gateway.clone(), secret.clone(), options);
         let write = Arc::new(write);
         let models = ReadModels::start(feed.clone(), rows, clock.clone()).await.unwrap();
         let router = hakken_api::router(ApiContext {
-            write: write.clone(),
-            models: models.clone(),
-            feed,
-            secret: secret.clone(),
-            seat_maps: Arc::new(Seating),
-            pictures: Some(Arc::new(Seating)),
-            payments_mode: "simulated".to_owned(),
-            version: "test".to_owned(),
+            pictures: Some(Arc::new(FreeSeats)),
+            ..api_context(write.clone(), models.clone(), feed)
         });
         let operator = match operator {
             Some(operator) => operator,
-            None => create_operator_key(write.desk(), &secret, &FixedSecret).await.unwrap(),
+            None => create_operator_key(write.desk(), &secret, &FixedSecret(42)).await.unwrap(),
         };
         Self { write, models, clock, gateway, router, operator }
     }

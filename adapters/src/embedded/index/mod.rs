@@ -306,6 +306,23 @@ impl Index {
     }
 }
 
+/// How far an index has seen the events of this log. None if there is no telling.
+pub(super) async fn seen(path: &Path, log: &Log, head: Position) -> Option<Position> {
+    if !path.is_file() {
+        return None;
+    }
+    let readers = db::readers(path);
+    let runs = runs::load(&readers).await;
+    readers.close().await;
+    let runs = runs.ok()?;
+    // One of other events has nothing to say.
+    if let Some(run) = runs.iter().rev().find(|run| run.last <= head.0) {
+        let found = log.checksum_at(run.last).await.ok()?;
+        found.filter(|crc| *crc == run.log_crc)?;
+    }
+    runs.last().map(|run| Position(run.last))
+}
+
 /// The runs that fit the log; if they do not, why.
 async fn usable_runs(
     pool: &SqlitePool,

@@ -75,7 +75,8 @@ pub(super) struct LogOptions {
 }
 
 impl Log {
-    /// Opens the log for writing; makes it if there is none. Answers also what a crash had left.
+    /// Opens the log for writing; makes it if there is none. Answers also what a crash had left,
+    /// which must be dropped (see [`Log::drop_cut_off`]) before anything is appended.
     pub(super) fn open(dir: &Path, options: &LogOptions) -> Result<(Self, Tail), LogFault> {
         let io = |error| LogFault::io(dir, error);
         if !dir.is_dir() {
@@ -93,9 +94,6 @@ impl Log {
         }
         let newest = Arc::clone(segments.last().expect("there is one"));
         let tail = recover::recover(&newest)?;
-        if let Tail::CutOff { used_end } = tail {
-            newest.clear(used_end).map_err(|error| newest.io(error))?;
-        }
         let inner = Inner {
             dir: dir.to_owned(),
             store: newest.header.store,
@@ -106,6 +104,17 @@ impl Log {
             closed: AtomicBool::new(false),
         };
         Ok((Self { inner: Arc::new(inner) }, tail))
+    }
+
+    /// Drops what a crash had cut off behind the last whole batch, up to this offset.
+    pub(super) fn drop_cut_off(&self, used_end: u64) -> Result<(), LogFault> {
+        let newest = self.inner.newest();
+        newest.clear(used_end).map_err(|error| newest.io(error))
+    }
+
+    /// The newest file.
+    pub(super) fn newest_file(&self) -> PathBuf {
+        self.inner.newest().path.clone()
     }
 
     /// Opens a log that another process may be writing. None if there is nothing.

@@ -63,9 +63,16 @@ impl Loop {
                     self.counters.batches.fetch_add(1, Ordering::Relaxed);
                     self.counters.commit_micros.fetch_add(micros, Ordering::Relaxed);
                 }
+                // What is not durable yet now was seen by nobody.
+                self.glanced &= !self.open.is_empty();
                 self.written(batch, appended);
             }
-            Err(error) if Guard::StoreFailed.sees(error.kind != StoreErrorKind::Unavailable) => {
+            // What somebody has seen and built upon cannot be decided anew: no event may follow
+            // that stands on it. The next start begins with what is durable.
+            Err(error)
+                if Guard::StoreFailed
+                    .sees(self.glanced || error.kind != StoreErrorKind::Unavailable) =>
+            {
                 error!(%error, "the write loop stops");
                 self.fail(batch);
             }

@@ -1,5 +1,7 @@
 //! Deciding a question on the facts of its stream.
 
+use std::sync::atomic::Ordering;
+
 use hakken_domain::{
     Context, Outcome,
     envelope::{Decoded, Metadata, Position, StreamId},
@@ -168,10 +170,16 @@ impl Loop {
         if Guard::NotDurable.is_out() {
             return self.answer(item.early(), &[], position);
         }
-        // Where others write too, what is decided may yet be thrown away.
-        let glances =
-            self.sole_writer && matches!(item.pending.ask, Ask::Read { sight: Sight::Decided, .. });
-        if entry.is_dirty() && !glances {
+        // Where others write too, what is decided may yet meet a conflict and be thrown away; so
+        // may what stands on the assumption that the stream is empty.
+        let glances = self.sole_writer
+            && !entry.assumed
+            && matches!(item.pending.ask, Ask::Read { sight: Sight::Decided, .. });
+        if entry.is_dirty() && glances {
+            self.glanced = true;
+            self.counters.glances.fetch_add(1, Ordering::Relaxed);
+            self.answer(item, &[], position);
+        } else if entry.is_dirty() {
             // Also when only the batch under way stands behind it: batches become durable in
             // order, and its own answer is then a moment later, never earlier.
             self.open.items.push(item);

@@ -43,6 +43,8 @@ struct Loop {
     saves: JoinSet<()>,
     expiry_actor: ActorRef,
     sole_writer: bool,
+    /// Somebody has seen what is not durable yet, and may have asked for more because of it.
+    glanced: bool,
     failed: bool,
 }
 
@@ -74,6 +76,7 @@ pub(super) async fn run(
         readings: 0,
         saves: JoinSet::new(),
         expiry_actor: ActorRef::new("system:expiry").expect("a good name"),
+        glanced: false,
         failed: false,
     };
     match this.ports.store.head().await {

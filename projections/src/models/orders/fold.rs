@@ -29,7 +29,8 @@ impl Fold for OrderFold {
         vec![&mut self.orders, &mut self.by_show, &mut self.refunds]
     }
 
-    fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
+    fn needs(&mut self, event: &StoredEvent) {
+        let Ok(decoded) = event.decoded() else { return };
         use order::Event as E;
         let Event::Order(fact) = &decoded.event else { return };
         self.orders.need(&OrderId(event.stream.id));
@@ -50,7 +51,8 @@ impl Fold for OrderFold {
         }
     }
 
-    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
+    fn apply(&mut self, event: &StoredEvent) -> Result<(), Inconsistent> {
+        let decoded = event.decoded()?;
         let Event::Order(fact) = &decoded.event else { return Ok(()) };
         let id = OrderId(event.stream.id);
         let before = self.orders.get(&id).map(|order| order.status);

@@ -188,7 +188,7 @@ impl Board {
         for TableChanges { table, upserts, .. } in rows {
             for row in upserts {
                 if **table == MAPS {
-                    map = Some(MapRow::from_row(row)?.1);
+                    map = Some(MapRow::from_row(row)?);
                 } else if **table == SHOWS {
                     about = Some(ShowRow::from_row(row)?.1);
                 }

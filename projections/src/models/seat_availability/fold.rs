@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use hakken_domain::{
-    Event,
-    envelope::{Decoded, StoredEvent, Version},
+    envelope::{StoredEvent, Version},
     inventory::{self, Places, SalesRules},
     legs::{Legs, MAX_LEGS},
     names::{Allotment, HoldId, OrganizerId, PoolId, Reason, SeatId, ShowId, VenueId},
@@ -17,20 +16,30 @@ use super::{
     ALLOTMENTS, HOLDS, MAPS, POOLS, SEATS, SHOWS,
     maps::Maps,
     packed::{SeatBlock, SeatState, block_of},
+    reading::{self, Fact, NOT_IN_MAP, Reading, Readings, is_opening, seats_of},
 };
 use crate::{
-    cache::{AnyRows, Cache, Record, bad, doc, read, read_bytes, read_doc, read_int},
+    cache::{AnyRows, Cache, Record, bad, doc, read, read_bytes, read_doc, read_int, read_maybe},
     projection::{Fold, Inconsistent},
     rows::{Key, Row, RowError, Table, Value},
 };
 
-/// What was put on sale.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What was put on sale. Its document is the event's own.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct MapRow {
+    #[serde(skip)]
     pub(super) organizer: Option<OrganizerId>,
     pub(super) venue: VenueId,
     pub(super) legs: u8,
     pub(super) seat_map: SeatMap,
+}
+
+impl MapRow {
+    /// From a stored row.
+    pub(super) fn from_row(row: &Row) -> Result<Self, RowError> {
+        let map: Self = read_doc(&MAPS, row, "doc")?;
+        Ok(Self { organizer: read_maybe(&MAPS, row, "organizer")?, ..map })
+    }
 }
 
 /// A show's version and rules.
@@ -90,22 +99,6 @@ impl HoldRow {
 pub(super) struct AllotmentRow {
     pub(super) seats: Vec<SeatId>,
     pub(super) pools: Vec<inventory::PoolPlaces>,
-}
-
-impl Record for MapRow {
-    type Key = ShowId;
-    fn table() -> &'static Table {
-        &MAPS
-    }
-    fn key_values(key: &ShowId) -> Key {
-        vec![Value::text(key)]
-    }
-    fn to_row(&self, key: &ShowId) -> Row {
-        vec![Value::text(key), Value::maybe(self.organizer), doc(self)]
-    }
-    fn from_row(row: &Row) -> Result<(ShowId, Self), RowError> {
-        Ok((read(&MAPS, row, "show")?, read_doc(&MAPS, row, "doc")?))
-    }
 }
 
 impl Record for ShowRow {
@@ -199,6 +192,7 @@ pub(super) struct AvailabilityFold {
     pools: Cache<PoolRow>,
     allotments: Cache<AllotmentRow>,
     holds: Cache<HoldRow>,
+    readings: Readings,
 }
 
 impl Default for AvailabilityFold {
@@ -210,6 +204,7 @@ impl Default for AvailabilityFold {
             pools: Cache::default(),
             allotments: Cache::default(),
             holds: Cache::default(),
+            readings: Readings::default(),
         }
     }
 }
@@ -233,66 +228,54 @@ impl Fold for AvailabilityFold {
         ]
     }
 
-    fn needs(&mut self, event: &StoredEvent, decoded: &Decoded) {
-        use inventory::Event as E;
-        let Event::Inventory(fact) = &decoded.event else { return };
+    fn needs(&mut self, event: &StoredEvent) {
         let show = show_of(event);
         self.shows.need(&show);
-        if let E::SalesOpened(opened) = fact {
-            self.maps.open(show, decoded.meta.organizer, opened);
-            return;
-        }
+        let Self { maps, seats, pools, allotments, holds, readings, .. } = self;
+        let reading = readings.of(event, || {
+            if is_opening(event) { maps.open(show, event) } else { reading::other(event) }
+        });
+        let Ok(Fact::Other(fact)) = &reading.fact else { return };
+        need_rest(show, fact, holds, pools, allotments);
         // Which block a seat is in, only its map says.
-        let Some(map) = self.maps.need(show) else { return };
-        let mut seats = |seats: &[SeatId]| {
-            for number in seats.iter().filter_map(|seat| map.number(seat)) {
-                self.seats.need(&(show, block_of(number)));
-            }
-        };
-        match fact {
-            E::SalesOpened(_) | E::SalesRulesChanged(_) | E::SalesClosed(_) => {}
-            E::SeatsBlocked(fact) => seats(&fact.seats),
-            E::SeatsUnblocked(fact) => seats(&fact.seats),
-            E::AllotmentSet(fact) => self.allotments.need(&(show, fact.allotment.clone())),
-            E::SeatsHeld(fact) => {
-                seats(&fact.places.seats);
-                self.need_pools(show, &fact.places);
-            }
-            E::HoldExtended(fact) => self.holds.need(&(show, fact.hold)),
-            E::HoldConfirmed(fact) | E::OrderReseated(fact) => {
-                seats(&fact.places.seats);
-                self.need_rest(show, fact.hold, &fact.places);
-            }
-            E::HoldReleased(fact) | E::HoldExpired(fact) => {
-                seats(&fact.places.seats);
-                self.need_rest(show, fact.hold, &fact.places);
-            }
-            E::PlacesReturned(fact) => {
-                seats(&fact.places.seats);
-                self.need_rest(show, fact.hold, &fact.places);
+        let Some(map) = maps.need(show) else { return };
+        let numbers = reading.numbers.get_or_insert_with(|| {
+            let named = seats_of(fact).iter();
+            named.map(|seat| map.number(seat).unwrap_or(NOT_IN_MAP)).collect()
+        });
+        let mut last = None;
+        for block in numbers.iter().filter(|number| **number != NOT_IN_MAP).map(|n| block_of(*n)) {
+            if last.replace(block) != Some(block) {
+                seats.need(&(show, block));
             }
         }
     }
 
-    fn apply(&mut self, event: &StoredEvent, decoded: &Decoded) -> Result<(), Inconsistent> {
+    fn apply(&mut self, event: &StoredEvent) -> Result<(), Inconsistent> {
         use inventory::Event as E;
-        let Event::Inventory(fact) = &decoded.event else { return Ok(()) };
+        let unread = || Inconsistent("nobody asked for its rows".to_owned());
+        let Reading { fact, numbers, .. } = self.readings.take(event).ok_or_else(unread)?;
         let show = show_of(event);
-        if let E::SalesOpened(opened) = fact {
-            if !(1..=MAX_LEGS).contains(&opened.legs) {
-                return Err(Inconsistent(format!("a show cannot have {} legs", opened.legs)));
+        let fact = match fact? {
+            Fact::Opened { legs, rules } => {
+                if !(1..=MAX_LEGS).contains(&legs) {
+                    return Err(Inconsistent(format!("a show cannot have {legs} legs")));
+                }
+                let sales = SalesDoc { rules, closed: None };
+                let (version, position) = (event.version, event.position.0);
+                self.shows.put(show, ShowRow { version, position, sales });
+                return Ok(());
             }
-            let sales = SalesDoc { rules: opened.rules.clone(), closed: None };
-            self.shows.put(show, ShowRow { version: 0, position: 0, sales });
-        }
-        let row = self
-            .shows
-            .get_mut(&show)
-            .ok_or_else(|| Inconsistent(format!("show {show} was never put on sale")))?;
+            Fact::Other(fact) => fact,
+        };
+        let never = || Inconsistent(format!("show {show} was never put on sale"));
+        let row = self.shows.get_mut(&show).ok_or_else(never)?;
         row.version = event.version;
         row.position = event.position.0;
-        match fact {
-            E::SalesOpened(_) => Ok(()),
+        let numbers = numbers.ok_or_else(never)?;
+        let seats = Seats { show, names: seats_of(&fact), numbers: &numbers };
+        match &fact {
+            E::SalesOpened(_) => Err(Inconsistent("it is read in another way".to_owned())),
             E::SalesRulesChanged(rules) => {
                 row.sales.rules = rules.clone();
                 Ok(())
@@ -301,11 +284,11 @@ impl Fold for AvailabilityFold {
                 row.sales.closed = Some(closed.reason.clone());
                 Ok(())
             }
-            E::SeatsBlocked(blocked) => self.change(show, &blocked.seats, |seat| {
+            E::SeatsBlocked(_) => self.change(seats, |seat| {
                 seat.blocked = true;
                 Ok(())
             }),
-            E::SeatsUnblocked(unblocked) => self.change(show, &unblocked.seats, |seat| {
+            E::SeatsUnblocked(_) => self.change(seats, |seat| {
                 seat.blocked = false;
                 Ok(())
             }),
@@ -319,26 +302,82 @@ impl Fold for AvailabilityFold {
                 }
                 Ok(())
             }
-            E::SeatsHeld(held) => self.hold(show, held),
+            E::SeatsHeld(held) => self.hold(seats, held),
             E::HoldExtended(extended) => {
                 self.lasting(show, extended.hold)?.expires_at = extended.expires_at;
                 Ok(())
             }
             E::HoldConfirmed(confirmed) => {
-                let allotment = self.end(show, confirmed.hold, &confirmed.places)?;
-                self.sell(show, &confirmed.places, allotment.as_ref())
+                let (places, mask) = (&confirmed.places, confirmed.places.legs.mask());
+                let allotment = self.end(show, confirmed.hold, places)?;
+                self.change(seats, |seat| {
+                    seat.free_held(mask)?;
+                    seat.sell(mask)
+                })?;
+                self.count(show, places, allotment.as_ref(), Side::Sold, true)
             }
             E::OrderReseated(confirmed) => {
+                let (places, mask) = (&confirmed.places, confirmed.places.legs.mask());
                 let allotment = self.allotment_of(show, confirmed.hold);
-                self.sell(show, &confirmed.places, allotment.as_ref())
+                self.change(seats, |seat| seat.sell(mask))?;
+                self.count(show, places, allotment.as_ref(), Side::Sold, true)
             }
             E::HoldReleased(ended) | E::HoldExpired(ended) => {
-                self.end(show, ended.hold, &ended.places).map(drop)
+                self.end(show, ended.hold, &ended.places)?;
+                let mask = ended.places.legs.mask();
+                self.change(seats, |seat| seat.free_held(mask))
             }
             E::PlacesReturned(returned) => {
+                let (places, mask) = (&returned.places, returned.places.legs.mask());
                 let allotment = self.allotment_of(show, returned.hold);
-                self.give_back(show, &returned.places, allotment.as_ref())
+                self.change(seats, |seat| seat.free_sold(mask))?;
+                self.count(show, places, allotment.as_ref(), Side::Sold, false)
             }
+        }
+    }
+}
+
+/// The seats of a fact.
+#[derive(Clone, Copy)]
+struct Seats<'a> {
+    show: ShowId,
+    names: &'a [SeatId],
+    /// Their numbers, one for each name.
+    numbers: &'a [u32],
+}
+
+/// Asks for the rows of a fact, but for those of its show and of its seats.
+fn need_rest(
+    show: ShowId,
+    fact: &inventory::Event,
+    holds: &mut Cache<HoldRow>,
+    pools: &mut Cache<PoolRow>,
+    allotments: &mut Cache<AllotmentRow>,
+) {
+    use inventory::Event as E;
+    let mut need_pools = |places: &Places| {
+        places.pools.iter().for_each(|pool| pools.need(&(show, pool.pool.clone())));
+    };
+    match fact {
+        E::SalesOpened(_)
+        | E::SalesRulesChanged(_)
+        | E::SalesClosed(_)
+        | E::SeatsBlocked(_)
+        | E::SeatsUnblocked(_) => {}
+        E::AllotmentSet(fact) => allotments.need(&(show, fact.allotment.clone())),
+        E::SeatsHeld(fact) => need_pools(&fact.places),
+        E::HoldExtended(fact) => holds.need(&(show, fact.hold)),
+        E::HoldConfirmed(fact) | E::OrderReseated(fact) => {
+            need_pools(&fact.places);
+            holds.need(&(show, fact.hold));
+        }
+        E::HoldReleased(fact) | E::HoldExpired(fact) => {
+            need_pools(&fact.places);
+            holds.need(&(show, fact.hold));
+        }
+        E::PlacesReturned(fact) => {
+            need_pools(&fact.places);
+            holds.need(&(show, fact.hold));
         }
     }
 }
@@ -351,52 +390,48 @@ enum Side {
 }
 
 impl AvailabilityFold {
-    fn need_pools(&mut self, show: ShowId, places: &Places) {
-        for pool in &places.pools {
-            self.pools.need(&(show, pool.pool.clone()));
-        }
-    }
-
-    fn need_rest(&mut self, show: ShowId, hold: HoldId, places: &Places) {
-        self.holds.need(&(show, hold));
-        self.need_pools(show, places);
-    }
-
     /// Changes seats; a block whose seats are all plainly free afterwards has no row.
     fn change(
         &mut self,
-        show: ShowId,
-        seats: &[SeatId],
+        Seats { show, names, numbers }: Seats<'_>,
         mut change: impl FnMut(&mut SeatState) -> Result<(), &'static str>,
     ) -> Result<(), Inconsistent> {
-        let unknown = || Inconsistent(format!("show {show} was never put on sale"));
-        let map = self.maps.get(show).ok_or_else(unknown)?;
-        for seat in seats {
-            let wrong = |why| Inconsistent(format!("seat {seat} {why}"));
-            let number = map.number(seat).ok_or_else(|| wrong("is not in the map"))?;
-            let key = (show, block_of(number));
-            let block = self.seats.get_or(&key, || SeatBlock::empty(map.legs));
-            let mut state = block.get(number);
-            change(&mut state).map_err(wrong)?;
-            block.set(number, state);
-            if state.is_plain() && block.is_plain() {
+        let never = || Inconsistent(format!("show {show} was never put on sale"));
+        let legs = self.maps.legs(show).ok_or_else(never)?;
+        let mut seats = names.iter().zip(numbers.iter().copied()).peekable();
+        while let Some(block) = seats.peek().map(|(_, number)| block_of(*number)) {
+            let wrong = |seat, why| Inconsistent(format!("seat {seat} {why}"));
+            if let Some((seat, _)) = seats.next_if(|(_, number)| *number == NOT_IN_MAP) {
+                return Err(wrong(seat, "is not in the map"));
+            }
+            // Seats that are taken together stand together: one block has them.
+            let key = (show, block);
+            let row = self.seats.get_or(&key, || SeatBlock::empty(legs));
+            let mut is_plain = false;
+            while let Some((seat, number)) = seats.next_if(|(_, n)| block_of(*n) == block) {
+                let mut state = row.get(number);
+                change(&mut state).map_err(|why| wrong(seat, why))?;
+                row.set(number, state);
+                is_plain = state.is_plain();
+            }
+            if is_plain && row.is_plain() {
                 self.seats.remove(&key);
             }
         }
         Ok(())
     }
 
-    fn hold(&mut self, show: ShowId, held: &inventory::SeatsHeld) -> Result<(), Inconsistent> {
+    fn hold(&mut self, seats: Seats<'_>, held: &inventory::SeatsHeld) -> Result<(), Inconsistent> {
         let mask = held.places.legs.mask();
-        self.change(show, &held.places.seats, |seat| seat.hold(mask))?;
-        self.count(show, &held.places, held.allotment.as_ref(), Side::Held, true)?;
+        self.change(seats, |seat| seat.hold(mask))?;
+        self.count(seats.show, &held.places, held.allotment.as_ref(), Side::Held, true)?;
         let row = HoldRow {
             state: HoldState::Held,
             expires_at: held.expires_at,
             places: held.places.clone(),
             allotment: held.allotment.clone(),
         };
-        self.holds.add((show, held.hold), row);
+        self.holds.add((seats.show, held.hold), row);
         Ok(())
     }
 
@@ -410,7 +445,8 @@ impl AvailabilityFold {
         self.holds.get(&(show, hold)).and_then(|row| row.allotment.clone())
     }
 
-    /// A hold is over; says out of which allotment it was.
+    /// A hold is over, and its places of pools are not held any more; says out of which allotment
+    /// it was.
     fn end(
         &mut self,
         show: ShowId,
@@ -423,32 +459,8 @@ impl AvailabilityFold {
         if !is_remembered {
             self.holds.remove(&(show, hold));
         }
-        let mask = places.legs.mask();
-        self.change(show, &places.seats, |seat| seat.free_held(mask))?;
         self.count(show, places, allotment.as_ref(), Side::Held, false)?;
         Ok(allotment)
-    }
-
-    fn sell(
-        &mut self,
-        show: ShowId,
-        places: &Places,
-        allotment: Option<&Allotment>,
-    ) -> Result<(), Inconsistent> {
-        let mask = places.legs.mask();
-        self.change(show, &places.seats, |seat| seat.sell(mask))?;
-        self.count(show, places, allotment, Side::Sold, true)
-    }
-
-    fn give_back(
-        &mut self,
-        show: ShowId,
-        places: &Places,
-        allotment: Option<&Allotment>,
-    ) -> Result<(), Inconsistent> {
-        let mask = places.legs.mask();
-        self.change(show, &places.seats, |seat| seat.free_sold(mask))?;
-        self.count(show, places, allotment, Side::Sold, false)
     }
 
     fn count(

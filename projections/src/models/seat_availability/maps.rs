@@ -1,21 +1,24 @@
 //! The maps of shows: written once, and of each only the numbers of its seats are remembered.
 
 use std::{
-    borrow::Cow,
     collections::{HashMap, HashSet},
     hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
 
 use hakken_domain::{
-    inventory::SalesOpened,
-    names::{OrganizerId, SeatId, ShowId},
+    envelope::StoredEvent,
+    names::{SeatId, ShowId},
 };
 use serde::Deserialize;
 
-use super::{MAPS, fold::MapRow};
+use super::{
+    MAPS,
+    reading::{Fact, Opened, SeatNames},
+};
 use crate::{
-    cache::{AnyRows, Record, read},
+    cache::{AnyRows, read},
+    projection::Inconsistent,
     rows::{Key, Row, RowError, Table, TableChanges, Value},
 };
 
@@ -90,26 +93,14 @@ pub(super) struct Maps {
 }
 
 impl Maps {
-    /// A show was put on sale. Asked for twice, it is written once.
-    pub(super) fn open(
-        &mut self,
-        show: ShowId,
-        organizer: Option<OrganizerId>,
-        opened: &SalesOpened,
-    ) {
-        if self.known.get(&show).is_some_and(|known| known.numbers.is_some()) {
-            return;
-        }
-        let seats: Vec<&str> = opened.seat_map.seats().map(|seat| seat.id.as_str()).collect();
-        let numbers = SeatNumbers::of(opened.legs, &seats);
-        let row = MapRow {
-            organizer,
-            venue: opened.venue,
-            legs: opened.legs,
-            seat_map: opened.seat_map.clone(),
-        };
-        self.fresh.push(row.to_row(&show));
-        self.know(show, Some(numbers));
+    /// A show is put on sale.
+    pub(super) fn open(&mut self, show: ShowId, event: &StoredEvent) -> Result<Fact, Inconsistent> {
+        let mut numbers = None;
+        let take_seats = |legs, names: &[&str]| numbers = Some(SeatNumbers::of(legs, names));
+        let Opened { organizer, legs, rules, doc } = Opened::read(event, take_seats)?;
+        self.fresh.push(vec![Value::text(show), Value::maybe(organizer), doc]);
+        self.know(show, numbers);
+        Ok(Fact::Opened { legs, rules })
     }
 
     fn know(&mut self, show: ShowId, numbers: Option<SeatNumbers>) {
@@ -133,42 +124,18 @@ impl Maps {
         }
     }
 
-    /// A show's map, which was asked for.
-    pub(super) fn get(&self, show: ShowId) -> Option<Arc<SeatNumbers>> {
-        self.known.get(&show).and_then(|known| known.numbers.clone())
+    /// How many legs a show has whose map was asked for.
+    pub(super) fn legs(&self, show: ShowId) -> Option<u8> {
+        self.known.get(&show)?.numbers.as_ref().map(|numbers| numbers.legs)
     }
 }
 
-/// Of a stored map only the names of its seats.
+/// Of a stored row, what is remembered.
 #[derive(Deserialize)]
-struct Names<'a> {
+struct Stored<'a> {
     legs: u8,
     #[serde(borrow)]
-    seat_map: Sections<'a>,
-}
-
-#[derive(Deserialize)]
-struct Sections<'a> {
-    #[serde(borrow)]
-    sections: Vec<Section<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Section<'a> {
-    #[serde(borrow)]
-    rows: Vec<SeatRow<'a>>,
-}
-
-#[derive(Deserialize)]
-struct SeatRow<'a> {
-    #[serde(borrow)]
-    seats: Vec<Seat<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Seat<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
+    seat_map: SeatNames<'a>,
 }
 
 impl AnyRows for Maps {
@@ -185,11 +152,8 @@ impl AnyRows for Maps {
 
     fn load(&mut self, rows: Vec<Row>) -> Result<(), RowError> {
         for row in rows {
-            let names: Names<'_> = crate::cache::borrow_doc(&MAPS, &row, "doc")?;
-            let sections = names.seat_map.sections.iter();
-            let seats = sections.flat_map(|section| &section.rows).flat_map(|row| &row.seats);
-            let seats: Vec<&str> = seats.map(|seat| seat.id.as_ref()).collect();
-            let numbers = SeatNumbers::of(names.legs, &seats);
+            let stored: Stored<'_> = crate::cache::borrow_doc(&MAPS, &row, "doc")?;
+            let numbers = SeatNumbers::of(stored.legs, &stored.seat_map.names());
             self.know(read(&MAPS, &row, "show")?, Some(numbers));
         }
         Ok(())

@@ -65,7 +65,7 @@ impl Actors {
         self.ask(called, show.organizer, StreamId::inventory(show.id), command)
     }
 
-    pub(super) fn hold_named(&mut self, known: &Known) -> Option<Call> {
+    pub(in super::super) fn hold_named(&mut self, known: &Known) -> Option<Call> {
         let show = self.chance.pick(&known.shows)?.clone();
         let count = self.chance.between(1, 3) as usize;
         let from = self.chance.below(show.seats.len());
@@ -86,7 +86,7 @@ impl Actors {
         Some(self.hold("hold best", &show, SeatChoice::BestAvailable(best), Vec::new()))
     }
 
-    pub(super) fn hold_in_pool(&mut self, known: &Known) -> Option<Call> {
+    pub(in super::super) fn hold_in_pool(&mut self, known: &Known) -> Option<Call> {
         let show = self.chance.pick(&known.shows)?.clone();
         let pools = self.pools(&show);
         Some(self.hold("hold in pool", &show, SeatChoice::Named(Vec::new()), pools))
@@ -154,7 +154,7 @@ impl Actors {
         self.chance.pick(&orders).map(|order| (*order).clone())
     }
 
-    pub(super) fn pay(&mut self, known: &Known) -> Option<Call> {
+    pub(in super::super) fn pay(&mut self, known: &Known) -> Option<Call> {
         let order = match self.chance.percent(88) {
             true => {
                 self.some_order(known, |order| !order.over && order.paid_minor < order.total_minor)

@@ -28,7 +28,7 @@ impl Actors {
         Some(self.call("look at code", ticket.organizer, Wish::Code(ticket.id, ticket.show)))
     }
 
-    pub(super) fn scan(&mut self, known: &Known) -> Option<Call> {
+    pub(in super::super) fn scan(&mut self, known: &Known) -> Option<Call> {
         let is_suspended = |id| known.tickets.iter().any(|known| known.id == id && known.suspended);
         let suspended: Vec<_> = self.codes.iter().filter(|(of, ..)| is_suspended(*of)).collect();
         let (ticket, show, mut code) = match self.chance.pick(&suspended) {

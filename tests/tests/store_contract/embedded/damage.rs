@@ -7,7 +7,7 @@ use std::{
 
 use hakken_adapters::{
     data_dir::DataDir,
-    embedded::{EmbeddedStore, OpenError},
+    embedded::{EmbeddedStore, OpenError, OpenOptions},
 };
 use hakken_commands::store::{EventStore, StoreErrorKind};
 use hakken_domain::envelope::Position;
@@ -72,6 +72,56 @@ async fn an_append_that_was_cut_off_is_dropped_whole_and_nothing_before_it() {
     all.extend(last);
     let store = after(&live, &torn, |_| {}).await.unwrap();
     assert_eq!(read_everything(&store).await.unwrap(), all, "nothing was cut");
+}
+
+#[tokio::test]
+async fn a_last_batch_that_is_cut_off_is_refused_if_anybody_has_seen_it_whole() {
+    let temp = tempfile::tempdir().unwrap();
+    let (live, torn) = (temp.path().join("live"), temp.path().join("torn"));
+    let options = OpenOptions { index_flush_events: 1, ..OpenOptions::default() };
+    let store = EmbeddedStore::open_with(&DataDir::at(&live), &options).await.unwrap();
+    let all = fill(&store, 0..9).await;
+    let data = (0..9).map(|n| format!("{n} {}", "y".repeat(1_000)));
+    store.append(vec![append(stream(99), 0, data)], at(0)).await.unwrap();
+    store.close().await.unwrap();
+    // What the index has not written yet, it writes when it is opened.
+    let store = EmbeddedStore::open_with(&DataDir::at(&live), &options).await.unwrap();
+    store.close().await.unwrap();
+    let head = Position(all.len() as u64);
+    for witnesses in [&["index.db", "index.db-wal"][..], &["side.db", "side.db-wal"], &[]] {
+        for cut in [3, 5_000] {
+            fs::remove_dir_all(&torn).ok();
+            copy(&live, &torn, &["events"]);
+            copy(&live, &torn, witnesses);
+            let newest = event_files(&torn).pop().unwrap();
+            let mut bytes = fs::read(&newest).unwrap();
+            let end = used(&bytes);
+            bytes[end - cut..].fill(0);
+            fs::write(&newest, &bytes).unwrap();
+            let opened = EmbeddedStore::open(&DataDir::at(&torn)).await;
+            let Some(by) = witnesses.first() else {
+                // Nobody has seen it: it may never have been acknowledged.
+                assert_eq!(read_everything(&opened.unwrap()).await.unwrap(), all);
+                continue;
+            };
+            let error = opened.err().unwrap();
+            let OpenError::CutOff { file, head: whole, seen, witness } = &error else {
+                panic!("{error}")
+            };
+            assert_eq!((file, *whole, *seen), (&newest, head, Position(head.0 + 9)));
+            assert_eq!(witness, &torn.join(by));
+            let words = error.to_string();
+            assert!(words.contains(&format!("behind position {head}, but ")), "{words}");
+            assert!(words.contains("they were acknowledged"), "{words}");
+            assert_eq!(fs::read(&newest).unwrap(), bytes, "it is left as it was");
+            // As the words say.
+            for witness in witnesses {
+                fs::remove_file(torn.join(witness)).ok();
+            }
+            let store = EmbeddedStore::open(&DataDir::at(&torn)).await.unwrap();
+            assert_eq!(read_everything(&store).await.unwrap(), all);
+        }
+    }
 }
 
 #[tokio::test]
