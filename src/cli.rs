@@ -9,6 +9,8 @@ use hakken_domain::{
     time::Timestamp,
 };
 
+use crate::store::StoreAddress;
+
 const EXIT_CODES: &str = "\
 Exit codes:
     0  it did what was asked, or stopped when it was told to
@@ -33,7 +35,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the GraphQL API on an embedded store.
+    /// Serve the GraphQL API, on an embedded store or on a database that several servers share.
     Serve(Serve),
     /// Sell a hall: buyers fight for it over HTTP, tickets are paid, issued and scanned, some are
     /// cancelled; read models are rebuilt meanwhile; all of it is verified and told.
@@ -66,6 +68,21 @@ pub enum Command {
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
 pub struct Data {
+    /// Where the events are: `embedded` (in the data directory), or
+    /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, which any number of servers may share, each
+    /// with a data directory of its own and the same `secret` in it.
+    #[arg(
+        long,
+        value_name = "STORE",
+        default_value = "embedded",
+        env = "HAKKEN_STORE",
+        hide_env_values = true
+    )]
+    pub store: StoreAddress,
+    /// Keep the read models in the database too, under this name, and not in the data directory.
+    /// Every server folds its own: two with the same name stop each other.
+    #[arg(long, value_name = "NAME", env = "HAKKEN_READ_MODELS")]
+    pub read_models: Option<String>,
     /// Directory of the events, the read models and the engine's secret.
     #[arg(long, value_name = "DIR", default_value = "hakken-data", env = "HAKKEN_DATA")]
     pub data: PathBuf,

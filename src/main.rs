@@ -10,6 +10,7 @@ mod logging;
 mod node;
 mod recovery;
 mod serve;
+mod store;
 mod tools;
 mod wiring;
 

@@ -2,16 +2,14 @@
 
 use std::{
     fs,
-    path::Path,
     sync::{Arc, OnceLock},
 };
 
 use anyhow::{Context, Result};
 use hakken_adapters::{
     data_dir::DataDir,
-    embedded::{EmbeddedStore, OpenError},
+    embedded::OpenError,
     payments::{ManualPayments, SimulatedGateway},
-    rows::SqliteRows,
     system::{EngineSecret as StoredSecret, RandomIds, SystemClock},
 };
 use hakken_commands::{
@@ -19,12 +17,15 @@ use hakken_commands::{
     desk::EngineSecret,
     engine::{Health, Limits, Ports},
     payments::Payments,
-    store::{EventStore, SideStore},
 };
-use hakken_projections::{ReadModels, feed::EventFeed};
+use hakken_projections::ReadModels;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::{cli::PaymentsMode, recovery::Recovery};
+use crate::{
+    cli::{Data, PaymentsMode},
+    recovery::Recovery,
+    store::{Rows, Store, StoreAddress},
+};
 
 /// Where the write loop runs: a thread of its own for as long as the process lives, so that it
 /// does not wait behind the thousands whom it answers.
@@ -42,40 +43,42 @@ fn loop_runtime() -> Result<&'static Handle> {
     Ok(RUNTIME.get_or_init(|| made).handle())
 }
 
-/// A running engine on the embedded store, without its API.
+/// A running engine, without its API.
 pub struct Node {
     /// The write side.
     pub write: Arc<WriteSide>,
     /// The read side.
     pub read: ReadModels,
     /// The recorded events.
-    pub store: Arc<EmbeddedStore>,
+    pub store: Store,
     /// The secret of this engine.
     pub secret: EngineSecret,
     /// What was found when it opened.
     pub recovery: Recovery,
-    rows: Arc<SqliteRows>,
+    rows: Rows,
     dir: DataDir,
 }
 
 impl Node {
     /// Opens a data directory, makes it if it does not exist, and starts everything where it was.
-    pub async fn open(data: &Path, payments: PaymentsMode, limits: Limits) -> Result<Self> {
-        let dir = DataDir::at(data);
+    pub async fn open(data: &Data, payments: PaymentsMode, limits: Limits) -> Result<Self> {
+        let dir = DataDir::at(&data.data);
         // Before the events: without a secret, an empty directory is told from a broken one.
         let secret = EngineSecret(Arc::new(*StoredSecret::open(&dir)?.as_bytes()));
-        let store = match EmbeddedStore::open(&dir).await {
-            Ok(store) => Arc::new(store),
-            Err(OpenError::InUse { .. }) => return Err(in_use(&dir)),
-            Err(error) => return Err(error.into()),
+        let store = match Store::open(&data.store, &dir, &secret).await {
+            Ok(store) => store,
+            Err(error) => match error.downcast_ref() {
+                Some(OpenError::InUse { .. }) => return Err(in_use(&dir)),
+                _ => return Err(error),
+            },
         };
         // Nobody but the holder of the lock writes this file, and that is us now.
         let signature = fs::read_to_string(&dir.lock).unwrap_or_default();
-        let recovery = Recovery::look(&store, &signature).await?;
+        let recovery = Recovery::look(&*store.feed(), &*store.side(), &signature).await?;
         let clock = Arc::new(SystemClock);
         let ports = Ports {
-            store: store.clone() as Arc<dyn EventStore>,
-            side: store.clone() as Arc<dyn SideStore>,
+            store: store.events(),
+            side: store.side(),
             clock: clock.clone(),
             ids: Arc::new(RandomIds::new().context("the system gives no random numbers")?),
         };
@@ -83,23 +86,22 @@ impl Node {
             PaymentsMode::Manual => Arc::new(ManualPayments),
             PaymentsMode::Simulated => Arc::new(SimulatedGateway::new()),
         };
-        let rows = SqliteRows::open(&dir.read_models).await;
-        let rows = Arc::new(rows.with_context(|| no_rows(&dir))?);
+        let rows = Rows::open(data, &dir).await.with_context(|| no_rows(&dir, &data.store))?;
         let runtime = Some(loop_runtime()?.clone());
-        let options = WriteOptions { limits, runtime, ..WriteOptions::default() };
+        let on_duty = store.on_duty();
+        let options = WriteOptions { limits, runtime, on_duty, ..WriteOptions::default() };
         let write = Arc::new(WriteSide::start(ports, payments, secret.clone(), options));
-        let feed = store.clone() as Arc<dyn EventFeed>;
-        let read = ReadModels::start(feed, rows.clone(), clock).await;
-        let read = read.with_context(|| no_rows(&dir))?;
+        let read = ReadModels::start(store.feed(), rows.store(), clock).await;
+        let read = read.with_context(|| no_rows(&dir, &data.store))?;
         let node = Self { write, read, store, secret, recovery, rows, dir };
         node.sign("which has no address");
         Ok(node)
     }
 
     /// The same for tools, which work on what is there: a mistyped directory is not made.
-    pub async fn open_existing(data: &Path) -> Result<Self> {
-        let dir = DataDir::at(data);
-        if !dir.events.is_dir() {
+    pub async fn open_existing(data: &Data) -> Result<Self> {
+        let dir = DataDir::at(&data.data);
+        if data.store == StoreAddress::Embedded && !dir.events.is_dir() {
             return Err(OpenError::Missing { file: dir.events }.into());
         }
         Self::open(data, PaymentsMode::Manual, Limits::default()).await
@@ -128,19 +130,14 @@ impl Node {
         read.shutdown().await;
         drop((write, read));
         rows.close().await;
-        match Arc::try_unwrap(store) {
-            Ok(store) => {
-                if let Err(error) = store.close().await {
-                    tracing::error!(%error, "the store did not close well");
-                }
-            }
-            // A subscriber that has not hung up yet; all that was accepted is durable anyway.
-            Err(_) => tracing::debug!("somebody still reads the store"),
-        }
+        store.close().await;
     }
 }
 
-fn no_rows(dir: &DataDir) -> String {
+fn no_rows(dir: &DataDir, store: &StoreAddress) -> String {
+    if matches!(store, StoreAddress::Postgres(_)) {
+        return "the read models cannot be used".to_owned();
+    }
     let file = dir.read_models.display();
     format!("{file} cannot be used (is the disk full?)")
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use anyhow::Result;
-use hakken_adapters::embedded::EmbeddedStore;
 use hakken_commands::{process::NAMES, store::SideStore};
 use hakken_domain::envelope::{Position, StoredEvent};
 use hakken_projections::{ReadModels, feed::EventFeed};
@@ -23,13 +22,13 @@ pub struct Recovery {
 impl Recovery {
     /// Looks, before anybody writes. `signature` is what the lock's file holds: whoever closes the
     /// directory well empties it.
-    pub async fn look(store: &EmbeddedStore, signature: &str) -> Result<Self> {
-        let head = EventFeed::head(store).await?;
+    pub async fn look(feed: &dyn EventFeed, side: &dyn SideStore, signature: &str) -> Result<Self> {
+        let head = feed.head().await?;
         let before = Position(head.0.saturating_sub(1));
-        let newest = EventFeed::read_all(store, before, 1).await?.pop();
+        let newest = feed.read_all(before, 1).await?.pop();
         let mut processes = Vec::with_capacity(NAMES.len());
         for process in NAMES {
-            processes.push((process, store.load_checkpoint(process).await?));
+            processes.push((process, side.load_checkpoint(process).await?));
         }
         let signature = signature.trim();
         let left_by = (!signature.is_empty()).then(|| signature.to_owned());

@@ -1,6 +1,6 @@
-//! `hakken serve`: the API on an embedded store, from start to a clean end.
+//! `hakken serve`: the API on a store, from start to a clean end.
 
-use std::{io::Write, net::SocketAddr, path::Path, process::ExitCode, sync::Arc, time::Duration};
+use std::{io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use hakken_api::{
@@ -8,7 +8,6 @@ use hakken_api::{
 };
 use hakken_commands::engine::{self, Health};
 use hakken_domain::{apikey::Role, names::ActorRef};
-use hakken_projections::feed::EventFeed;
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
@@ -89,7 +88,7 @@ pub struct Server {
 
 impl Server {
     /// Opens the data directory and listens. Read models may still be catching up.
-    pub async fn start(data: &Path, options: Options) -> Result<Self> {
+    pub async fn start(data: &cli::Data, options: Options) -> Result<Self> {
         let Options { listen, payments, connections, engine, documents, keys } = options;
         let listener = TcpListener::bind(listen).await.with_context(|| {
             format!("nothing can listen on {listen}: choose another address with --listen")
@@ -100,7 +99,7 @@ impl Server {
         let context = ApiContext {
             write: node.write.clone(),
             models: node.read.clone(),
-            feed: node.store.clone() as Arc<dyn EventFeed>,
+            feed: node.store.feed(),
             secret: node.secret.clone(),
             seat_maps: Arc::new(SeatMaps),
             pictures: Some(Arc::new(Pictures)),
@@ -174,7 +173,7 @@ async fn told(mut stop: watch::Receiver<bool>) {
 pub async fn run(options: cli::Serve) -> Result<ExitCode> {
     let mut signals = Signals::new()?;
     let data = &options.data.data;
-    let server = Server::start(data, Options::of(&options)?).await?;
+    let server = Server::start(&options.data, Options::of(&options)?).await?;
     server.node.recovery.tell(&server.node.read).await?;
     let address = server.address;
     say(&format!("Hakken serves http://{address}/graphql"));

@@ -9,6 +9,7 @@ mod live;
 pub mod memory;
 pub mod payments;
 mod plan;
+pub mod postgres;
 pub mod rows;
 pub mod seating;
 pub mod system;

@@ -4,6 +4,9 @@ pub mod halls;
 pub mod history;
 pub mod http;
 pub mod memory;
+// The same server as the tests have; their crate would bring the whole engine along.
+#[path = "../../tests/src/postgres.rs"]
+pub mod postgres;
 pub mod rawlog;
 pub mod report;
 

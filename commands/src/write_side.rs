@@ -3,13 +3,16 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, sync::Mutex};
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, watch},
+};
 
 use crate::{
     desk::{Desk, EngineSecret},
     engine::{Engine, Limits, Ports},
     payments::Payments,
-    process::{Checkout, ProcessHandle, Refunds, Sweeper, start, start_sweeper},
+    process::{Checkout, Duty, ProcessHandle, Refunds, Sweeper, start, start_sweeper},
 };
 
 /// How the write side runs.
@@ -22,11 +25,20 @@ pub struct WriteOptions {
     /// Where the loop runs, so that it does not wait behind those whom it answers; none: where it
     /// is started.
     pub runtime: Option<Handle>,
+    /// Of several processes on one store, whether this is the one that answers events and sweeps;
+    /// none: it is the only one. It may change at any time, and two may believe it at once: what
+    /// both do happens once.
+    pub on_duty: Option<watch::Receiver<bool>>,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self { limits: Limits::default(), patience: Duration::from_secs(5), runtime: None }
+        Self {
+            limits: Limits::default(),
+            patience: Duration::from_secs(5),
+            runtime: None,
+            on_duty: None,
+        }
     }
 }
 
@@ -49,10 +61,11 @@ impl WriteSide {
         let runtime = options.runtime.unwrap_or_else(Handle::current);
         let engine = Engine::start_on(&runtime, ports.clone(), options.limits);
         let Ports { store, side, .. } = ports;
-        let run = |process| Arc::new(start(process, store.clone(), side.clone()));
+        let duty = options.on_duty.map_or_else(Duty::always, Duty::while_true);
+        let run = |process| Arc::new(start(process, store.clone(), side.clone(), duty.clone()));
         let checkout = run(Arc::new(Checkout::new(engine.clone())));
         let refunds = run(Arc::new(Refunds::new(engine.clone(), payments)));
-        let sweeper = start_sweeper(engine.clone(), store.clone(), side.clone());
+        let sweeper = start_sweeper(engine.clone(), store.clone(), side.clone(), duty);
         let desk = Desk::new(engine, checkout.clone(), secret, options.patience);
         Self { desk, checkout, refunds, sweeper: Mutex::new(Some(sweeper)) }
     }

@@ -42,6 +42,7 @@ use crate::{
     cli::{self, PaymentsMode},
     client::REBUILD,
     serve::{Options, Server, Signals},
+    store::StoreAddress,
     tools::{print_line, projections::Outcome},
 };
 
@@ -71,6 +72,8 @@ pub async fn run(options: cli::Demo) -> Result<ExitCode> {
     };
     let server = {
         let options = Options::usual(options.listen, PaymentsMode::Simulated);
+        let data =
+            cli::Data { store: StoreAddress::Embedded, read_models: None, data: data.clone() };
         Server::start(&data, options).await?
     };
     let outcome = tokio::select! {

@@ -4,25 +4,26 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use futures_util::StreamExt;
-use hakken_adapters::{data_dir::DataDir, embedded::EmbeddedStore};
+use hakken_adapters::data_dir::DataDir;
 use hakken_domain::envelope::{Position, StoredEvent};
 use hakken_projections::feed::EventFeed;
 
-use super::{print_line, unreadable};
-use crate::cli;
+use super::print_line;
+use crate::{cli, store};
 
 const PAGE: usize = 5_000;
 
 /// Runs it.
 pub async fn run(options: cli::Events) -> Result<()> {
     let dir = DataDir::at(&options.data.data);
-    let store = EmbeddedStore::open_read_only(&dir).await?;
+    let opened = store::Events::open(&options.data.store, &dir).await?;
+    let store = opened.feed();
     let mut after = options.after;
     if let Some(tail) = options.tail {
-        after = tail_start(&store, &options, tail).await.with_context(|| unreadable(&dir))?;
+        after = tail_start(store, &options, tail).await.with_context(|| opened.unreadable(&dir))?;
     }
     loop {
-        let page = store.read_all(after, PAGE).await.with_context(|| unreadable(&dir))?;
+        let page = store.read_all(after, PAGE).await.with_context(|| opened.unreadable(&dir))?;
         let Some(last) = page.last() else { break };
         after = last.position;
         print(&page, &options);
@@ -30,7 +31,7 @@ pub async fn run(options: cli::Events) -> Result<()> {
     if options.follow {
         let mut feed = store.follow(after);
         while let Some(batch) = feed.next().await {
-            print(&batch.with_context(|| unreadable(&dir))?, &options);
+            print(&batch.with_context(|| opened.unreadable(&dir))?, &options);
         }
     }
     Ok(())

@@ -27,7 +27,7 @@ pub async fn run(options: cli::Import) -> Result<()> {
         bail!("whose venue is it? Give --organizer, or --check to only look at the file");
     };
     let name: Label = options.name.clone().unwrap_or_else(|| map.name.clone());
-    let node = Node::open_existing(&options.data.data).await?;
+    let node = Node::open_existing(&options.data).await?;
     let result = register(&node, organizer, name, map).await;
     node.close().await;
     print_line(&result?);

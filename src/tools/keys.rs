@@ -35,7 +35,7 @@ pub async fn run(command: cli::Keys) -> Result<()> {
     let data = match &command {
         cli::Keys::Create { data, .. }
         | cli::Keys::List { data, .. }
-        | cli::Keys::Revoke { data, .. } => data.data.clone(),
+        | cli::Keys::Revoke { data, .. } => data.clone(),
     };
     let node = Node::open_existing(&data).await?;
     let result = match command {

@@ -9,17 +9,6 @@ pub mod replay;
 
 use std::io::{self, Write};
 
-use hakken_adapters::data_dir::DataDir;
-
-/// The events cannot be read although they could be opened: what is wrong follows.
-fn unreadable(dir: &DataDir) -> String {
-    format!(
-        "{} is damaged, or its disk is. Keep a copy of the file, then restore it from a backup or \
-         a replica",
-        dir.events.display()
-    )
-}
-
 /// Writes a line to standard output.
 pub fn print_line(line: &str) {
     print_text(line);

@@ -76,7 +76,7 @@ pub async fn run(options: cli::Projections, kind: BuildKind) -> Result<bool> {
     let outcomes = match (&options.url, &options.key) {
         (Some(url), Some(key)) => online(&Client::new(url, key)?, &names, kind).await?,
         _ => {
-            let node = Node::open_existing(&options.data.data).await?;
+            let node = Node::open_existing(&options.data).await?;
             let outcomes = offline(&node.read, &names, kind, options.json).await;
             node.close().await;
             outcomes?

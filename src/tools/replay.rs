@@ -1,27 +1,27 @@
 //! `hakken replay`: one stream's history, and the state that the rules make of it.
 
 use anyhow::{Context, Result, bail};
-use hakken_adapters::{data_dir::DataDir, embedded::EmbeddedStore};
+use hakken_adapters::data_dir::DataDir;
 use hakken_domain::{State, envelope::StoredEvent};
-use hakken_projections::feed::EventFeed;
 use serde_json::Value;
 
-use super::{events, print_line, unreadable};
-use crate::cli;
+use super::{events, print_line};
+use crate::{cli, store};
 
 const PAGE: usize = 5_000;
 
 /// Runs it.
 pub async fn run(options: cli::Replay) -> Result<()> {
     let dir = DataDir::at(&options.data.data);
-    let store = EmbeddedStore::open_read_only(&dir).await?;
+    let opened = store::Events::open(&options.data.store, &dir).await?;
+    let store = opened.feed();
     let stream = options.stream;
     let mut state = State::initial(stream.kind);
     let mut version = 0;
     let mut newest = None;
     'pages: loop {
         let page = store.read_stream(stream, version, PAGE).await;
-        let page = page.with_context(|| unreadable(&dir))?;
+        let page = page.with_context(|| opened.unreadable(&dir))?;
         if page.is_empty() {
             break;
         }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod clients;
+mod cluster;
 mod crash;
 mod damage;
 mod demo;

@@ -5,6 +5,7 @@ pub mod edge;
 pub mod faults;
 pub mod faulty_rows;
 pub mod fuzz;
+pub mod postgres;
 pub mod scenario;
 pub mod sim;
 pub mod stores;

@@ -177,7 +177,8 @@ impl World {
             ids: Arc::new(SeededIds::new(seed)),
         };
         let secret = engine_secret();
-        let options = WriteOptions { limits, patience: Duration::from_secs(10), runtime: None };
+        let options =
+            WriteOptions { limits, patience: Duration::from_secs(10), ..WriteOptions::default() };
         let payments = payments.unwrap_or_else(|| gateway.clone());
         let write = Arc::new(WriteSide::start(ports, payments, secret, options));
         Self { write, memory, clock, gateway, keys: AtomicU64::new(0) }

@@ -6,6 +6,7 @@ mod graphql;
 mod process;
 mod properties;
 mod races;
+mod rows;
 mod scenarios;
 mod simulation;
 mod store_contract;

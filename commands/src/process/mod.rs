@@ -3,12 +3,14 @@
 //! nothing; nothing depends on writing two streams at once.
 
 mod checkout;
+mod duty;
 mod refunds;
 mod runner;
 mod steps;
 mod sweeper;
 
 pub use checkout::{Checkout, ticket_of};
+pub use duty::Duty;
 pub use refunds::Refunds;
 pub use runner::{Process, ProcessHandle, Retry, start};
 pub use sweeper::{Sweeper, start_sweeper};

@@ -19,6 +19,7 @@ use tokio::{
 };
 use tracing::{debug, error, warn};
 
+use super::Duty;
 use crate::store::{EventStore, SideStore};
 
 /// Something stood in the way; the event is answered again, from the beginning, a little later.
@@ -40,6 +41,10 @@ pub trait Process: Send + Sync + 'static {
 /// Events that may be unanswered at once; no more are read until one is answered.
 const QUEUE: usize = 2_000;
 const CHECKPOINT_EVERY: Duration = Duration::from_millis(500);
+/// How often it is saved where others wait for it: who pays in another process asks for it there.
+const SHARED_CHECKPOINT_EVERY: Duration = Duration::from_millis(25);
+/// How often who waits here asks how far the process in charge is.
+const ASK_EVERY: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How far a process is.
@@ -68,6 +73,14 @@ impl Shared {
 
     fn is_done(&self, position: Position) -> bool {
         position <= self.seen && !self.unanswered.contains(&position)
+    }
+
+    fn wake_done(&mut self) {
+        let done: Vec<Position> =
+            self.waiters.keys().copied().filter(|at| self.is_done(*at)).collect();
+        for position in done {
+            self.wake(position);
+        }
     }
 
     fn wake(&mut self, position: Position) {
@@ -132,11 +145,13 @@ impl ProcessHandle {
     }
 }
 
-/// Starts a process where its checkpoint says.
+/// Starts a process where its checkpoint says. While another process of the same store is on
+/// duty it answers nothing, and learns from the checkpoint how far that one is.
 pub fn start(
     process: Arc<dyn Process>,
     store: Arc<dyn EventStore>,
     side: Arc<dyn SideStore>,
+    duty: Duty,
 ) -> ProcessHandle {
     let shared = Arc::new(Mutex::new(Shared::default()));
     let (stop, stopped) = watch::channel(false);
@@ -145,6 +160,7 @@ pub fn start(
         process,
         store,
         side,
+        duty,
         shared: shared.clone(),
         chains: HashMap::new(),
         under_way: FuturesUnordered::new(),
@@ -158,6 +174,7 @@ struct Runner {
     process: Arc<dyn Process>,
     store: Arc<dyn EventStore>,
     side: Arc<dyn SideStore>,
+    duty: Duty,
     shared: Arc<Mutex<Shared>>,
     /// Events that wait for the one of the same stream that is being answered.
     chains: HashMap<StreamId, VecDeque<Arc<StoredEvent>>>,
@@ -170,6 +187,12 @@ impl Runner {
         let name = self.process.name();
         let mut pause = Pause::default();
         loop {
+            if !self.duty.is_on() {
+                if self.stand_by(&mut stopped).await {
+                    return;
+                }
+                continue;
+            }
             let from = match self.side.load_checkpoint(name).await {
                 Ok(position) => position.max(lock(&self.shared).seen),
                 Err(error) => {
@@ -192,7 +215,45 @@ impl Runner {
         self.save_checkpoint().await;
     }
 
-    /// Follows the events until told to stop (true) or the feed fails (false).
+    /// Answers nothing until it is on duty (false) or told to stop (true). What was being answered
+    /// is left as a crash would leave it: whoever is on duty answers it.
+    async fn stand_by(&mut self, stopped: &mut watch::Receiver<bool>) -> bool {
+        self.under_way.clear();
+        self.chains.clear();
+        self.saved = Position::default();
+        {
+            let mut shared = lock(&self.shared);
+            shared.unanswered.clear();
+            shared.seen = Position::default();
+        }
+        let mut duty = self.duty.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = told(stopped) => return true,
+                () = duty.until(true) => return false,
+                () = tokio::time::sleep(ASK_EVERY) => self.ask_how_far().await,
+            }
+        }
+    }
+
+    /// Wakes those who wait for what the process on duty has answered.
+    async fn ask_how_far(&mut self) {
+        if lock(&self.shared).waiters.is_empty() {
+            return;
+        }
+        match self.side.load_checkpoint(self.process.name()).await {
+            Ok(position) => {
+                let mut shared = lock(&self.shared);
+                shared.seen = position;
+                shared.wake_done();
+            }
+            Err(error) => debug!(process = self.process.name(), %error, "not known how far"),
+        }
+    }
+
+    /// Follows the events until told to stop (true), the feed fails or another process is on duty
+    /// (false).
     async fn follow(
         &mut self,
         from: Position,
@@ -200,16 +261,19 @@ impl Runner {
         pause: &mut Pause,
     ) -> bool {
         let mut feed = self.store.follow(from);
-        let mut save_at = Instant::now() + CHECKPOINT_EVERY;
+        let every = if self.duty.is_shared() { SHARED_CHECKPOINT_EVERY } else { CHECKPOINT_EVERY };
+        let mut save_at = Instant::now() + every;
+        let mut duty = self.duty.clone();
         loop {
             let room = lock(&self.shared).unanswered.len() < QUEUE;
             // In this order: what is rarely ready first, so that nothing waits for ever.
             tokio::select! {
                 biased;
                 () = told(stopped) => return true,
+                () = duty.until(false) => return false,
                 () = tokio::time::sleep_until(save_at) => {
                     self.save_checkpoint().await;
-                    save_at = Instant::now() + CHECKPOINT_EVERY;
+                    save_at = Instant::now() + every;
                 }
                 Some(event) = self.under_way.next(), if !self.under_way.is_empty() => {
                     self.answered(&event);
@@ -256,11 +320,7 @@ impl Runner {
                 }
             }
             shared.seen = shared.seen.max(last);
-            let early: Vec<Position> =
-                shared.waiters.keys().copied().filter(|at| shared.is_done(*at)).collect();
-            for position in early {
-                shared.wake(position);
-            }
+            shared.wake_done();
         }
         for event in begin {
             self.begin(event);

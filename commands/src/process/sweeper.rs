@@ -19,7 +19,7 @@ use hakken_domain::{
 use tokio::{sync::watch, task::JoinHandle, time::Instant};
 use tracing::{error, warn};
 
-use super::runner::told;
+use super::{Duty, runner::told};
 use crate::{
     engine::{Asker, Engine, Request},
     store::{EventStore, SideStore},
@@ -128,14 +128,15 @@ impl Sweeper {
     }
 }
 
-/// Starts sweeping.
+/// Starts sweeping, while on duty.
 pub fn start_sweeper(
     engine: Engine,
     store: Arc<dyn EventStore>,
     side: Arc<dyn SideStore>,
+    duty: Duty,
 ) -> Sweeper {
     let (stop, stopped) = watch::channel(false);
-    let task = tokio::spawn(run(engine, store, side, stopped));
+    let task = tokio::spawn(run(engine, store, side, duty, stopped));
     Sweeper { stop, task }
 }
 
@@ -143,7 +144,29 @@ async fn run(
     engine: Engine,
     store: Arc<dyn EventStore>,
     side: Arc<dyn SideStore>,
+    mut duty: Duty,
     mut stopped: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            biased;
+            () = told(&mut stopped) => return,
+            () = duty.until(true) => {}
+        }
+        tokio::select! {
+            biased;
+            () = sweep_on(&engine, &*store, &*side, &mut stopped) => return,
+            () = duty.until(false) => {}
+        }
+    }
+}
+
+/// Sweeps from the checkpoint on until told to stop.
+async fn sweep_on(
+    engine: &Engine,
+    store: &dyn EventStore,
+    side: &dyn SideStore,
+    stopped: &mut watch::Receiver<bool>,
 ) {
     let mut holds = Holds::default();
     match side.load_checkpoint(NAME).await {
@@ -158,15 +181,15 @@ async fn run(
             // In this order: what is rarely ready first, so that nothing waits for ever.
             tokio::select! {
                 biased;
-                () = told(&mut stopped) => {
-                    save(&*side, &holds).await;
+                () = told(stopped) => {
+                    save(side, &holds).await;
                     return;
                 }
                 () = tokio::time::sleep_until(next) => {
-                    sweep(&engine, &holds).await;
+                    sweep(engine, &holds).await;
                     rounds += 1;
                     if rounds % CHECKPOINT_EVERY == 0 {
-                        save(&*side, &holds).await;
+                        save(side, &holds).await;
                     }
                     next = Instant::now() + EVERY;
                 }
@@ -182,7 +205,7 @@ async fn run(
         }
         tokio::select! {
             biased;
-            () = told(&mut stopped) => return,
+            () = told(stopped) => return,
             () = tokio::time::sleep(EVERY) => {}
         }
     }

@@ -383,7 +383,7 @@ impl Lane {
 }
 
 /// Puts one more show on sale.
-async fn put_on_sale(owner: &Client, venue: &Value, number: u64) -> String {
+pub async fn put_on_sale(owner: &Client, venue: &Value, number: u64) -> String {
     let key = |name: &str| format!("{name}-{number}");
     let input = json!({
         "idempotencyKey": key("show"), "name": key("Show"), "venue": venue,

@@ -4,8 +4,8 @@
 //! `HAKKEN_CRASH_ROUNDS=2000 tests/run crash` kills so often; `HAKKEN_CRASH_SEED=…` repeats the
 //! choices of a run that is printed. Without them it takes about a minute.
 
-mod lane;
-mod life;
+pub mod lane;
+pub mod life;
 mod witness;
 
 use std::time::Instant;

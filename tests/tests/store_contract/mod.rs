@@ -3,6 +3,7 @@
 mod appending;
 mod embedded;
 mod following;
+mod postgres;
 mod racing;
 mod reading;
 mod side;
@@ -13,9 +14,11 @@ use hakken_adapters::{
     data_dir::DataDir,
     embedded::{EmbeddedStore, OpenOptions},
     memory::MemoryStore,
+    postgres::PostgresStore,
 };
 use hakken_commands::store::{EventStore, SideStore};
 use hakken_projections::feed::EventFeed;
+use hakken_tests::postgres::Postgres;
 
 /// All that a store is.
 pub trait Store: EventStore + SideStore + EventFeed {}
@@ -52,6 +55,13 @@ async fn embedded_with(options: OpenOptions) -> Opened {
     let temp = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open_with(&DataDir::at(temp.path()), &options).await.unwrap();
     Opened { store: Arc::new(store), _alive: Box::new(temp) }
+}
+
+/// On a real server, which the first test starts.
+async fn on_a_server() -> Option<Opened> {
+    let database = Postgres::shared()?.database().await;
+    let store = PostgresStore::open(&database.url).await.unwrap();
+    Some(Opened { store: Arc::new(store), _alive: Box::new(()) })
 }
 
 macro_rules! contract {
@@ -93,7 +103,8 @@ macro_rules! contract {
         mod $name {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $case() {
-                let opened = super::$open().await;
+                let opened: Option<super::Opened> = super::$open().await.into();
+                let Some(opened) = opened else { return };
                 super::$file::$case(&opened.store).await;
             })*
         }
@@ -104,3 +115,4 @@ contract!(in_memory: memory);
 contract!(in_memory_with_a_short_feed: memory_short_feed);
 contract!(in_embedded: embedded);
 contract!(in_embedded_with_small_runs: embedded_small_runs);
+contract!(in_postgres: on_a_server);

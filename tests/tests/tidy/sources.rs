@@ -7,8 +7,9 @@ const MOST_LINES: usize = 650;
 /// Files that are longer, with the lines that they may have. This list only gets shorter.
 const LONGER: [(&str, usize); 0] = [];
 
-const KINDS: [&str; 19] = [
+const KINDS: [&str; 20] = [
     "rs",
+    "sql",
     "toml",
     "lock",
     "md",

@@ -1,0 +1,139 @@
+//! The tables: made at the first start, brought up to date by a newer version, refused by an
+//! older one.
+
+use futures_util::FutureExt;
+use hakken_commands::store::StoreError;
+use hakken_domain::envelope::Fingerprint;
+use sqlx::{Connection as _, PgConnection};
+
+use super::connection::Database;
+
+/// What makes each version of the tables of the one before. What stands here never changes.
+const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The address cannot be read.
+    #[error(
+        "this is no address of a PostgreSQL database: {reason}. One is postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+    )]
+    Address {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The server does not answer, or refuses.
+    #[error(
+        "the database {database} cannot be used: {source}. Check that the server runs, that the address is right, and that this user may connect and create tables"
+    )]
+    Unreachable {
+        /// Which.
+        database: String,
+        /// What is wrong.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A newer version made its tables.
+    #[error(
+        "the database {database} has format {found}, and this version reads formats up to {known}: use the version of Hakken that wrote it, or a newer one"
+    )]
+    Newer {
+        /// Which.
+        database: String,
+        /// The format it has.
+        found: i32,
+        /// The newest format that is known here.
+        known: usize,
+    },
+    /// Another engine's events.
+    #[error(
+        "the database {database} belongs to an engine with another secret: with this one, every ticket code and API key that is in use would be refused. Copy the file `secret` from the data directory of a process that serves this database"
+    )]
+    OtherSecret {
+        /// Which.
+        database: String,
+    },
+}
+
+impl OpenError {
+    pub(super) fn unreachable(
+        database: impl Into<String>,
+        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Unreachable { database: database.into(), source: error.into() }
+    }
+}
+
+/// Brings the tables up to date. Says which format is there if it is newer than all known ones.
+async fn migrate(connection: &mut PgConnection) -> Result<Option<i32>, sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    // Of processes that start at once, one makes the tables.
+    sqlx::raw_sql(
+        "SELECT pg_advisory_xact_lock(1751215726, 3);
+         CREATE SCHEMA IF NOT EXISTS hakken;
+         CREATE TABLE IF NOT EXISTS hakken.migrations (
+             format integer PRIMARY KEY,
+             applied_at timestamptz NOT NULL DEFAULT now()
+         )",
+    )
+    .execute(&mut *transaction)
+    .await?;
+    let found: i32 = sqlx::query_scalar("SELECT coalesce(max(format), 0) FROM hakken.migrations")
+        .fetch_one(&mut *transaction)
+        .await?;
+    if usize::try_from(found).map_or(true, |found| found > MIGRATIONS.len()) {
+        return Ok(Some(found));
+    }
+    for (format, statements) in (1_i32..).zip(MIGRATIONS).filter(|(format, _)| *format > found) {
+        sqlx::raw_sql(statements).execute(&mut *transaction).await?;
+        sqlx::query("INSERT INTO hakken.migrations (format) VALUES ($1)")
+            .bind(format)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    transaction.commit().await?;
+    Ok(None)
+}
+
+/// Connects, checks the server's settings, and makes sure of the tables.
+pub(super) async fn prepare(database: &Database) -> Result<(), OpenError> {
+    let unreachable = |error: StoreError| OpenError::unreachable(database.name(), error.source);
+    let newer =
+        database.ask(|connection| migrate(connection).boxed()).await.map_err(unreachable)?;
+    if let Some(found) = newer {
+        let known = MIGRATIONS.len();
+        return Err(OpenError::Newer { database: database.name(), found, known });
+    }
+    let synced: String = database
+        .ask(|connection| sqlx::query_scalar("SHOW fsync").fetch_one(connection).boxed())
+        .await
+        .map_err(unreachable)?;
+    if synced != "on" {
+        tracing::warn!(
+            database = database.name(),
+            "this PostgreSQL does not sync (fsync = off): what is acknowledged can be lost when \
+             its machine goes down"
+        );
+    }
+    Ok(())
+}
+
+/// The first secret is written down, any other one is refused.
+pub(super) async fn bind_secret(database: &Database, check: Fingerprint) -> Result<(), OpenError> {
+    let check = check.to_string();
+    let bound: Option<String> = database
+        .ask(|connection| {
+            sqlx::query_scalar(
+                "UPDATE hakken.store SET secret_check = coalesce(secret_check, $1)
+                 RETURNING secret_check",
+            )
+            .bind(check.clone())
+            .fetch_optional(connection)
+            .boxed()
+        })
+        .await
+        .map_err(|error| OpenError::unreachable(database.name(), error.source))?;
+    match bound {
+        Some(bound) if bound == check => Ok(()),
+        _ => Err(OpenError::OtherSecret { database: database.name() }),
+    }
+}

@@ -1,0 +1,251 @@
+//! The event store that the command line names: embedded in the data directory, or a database
+//! that several processes share.
+
+use std::{
+    fmt,
+    fs::{File, OpenOptions, TryLockError},
+    str::FromStr,
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail};
+use hakken_adapters::{
+    data_dir::DataDir,
+    embedded::{EmbeddedReader, EmbeddedStore, OpenError},
+    postgres::{Lease, PostgresRows, PostgresStore},
+    rows::SqliteRows,
+};
+use hakken_commands::{
+    desk::EngineSecret,
+    store::{EventStore, SideStore},
+};
+use hakken_domain::envelope::Fingerprint;
+use hakken_projections::{feed::EventFeed, rows::RowStore};
+use tokio::sync::watch;
+
+use crate::cli::Data;
+
+/// Which store.
+#[derive(Clone, PartialEq, Eq)]
+pub enum StoreAddress {
+    /// In the data directory.
+    Embedded,
+    /// In this PostgreSQL database.
+    Postgres(String),
+}
+
+impl FromStr for StoreAddress {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "embedded" => Ok(Self::Embedded),
+            url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                Ok(Self::Postgres(url.to_owned()))
+            }
+            _ => Err("a store is `embedded` or postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()),
+        }
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for StoreAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Embedded => "embedded",
+            Self::Postgres(_) => "postgres",
+        })
+    }
+}
+
+impl fmt::Display for StoreAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// A store, open for writing.
+#[derive(Clone)]
+pub enum Store {
+    /// In the data directory.
+    Embedded(Arc<EmbeddedStore>),
+    /// In a database; the data directory has the read models and the secret.
+    Postgres {
+        /// The database.
+        store: Arc<PostgresStore>,
+        /// Nobody else uses the data directory.
+        _lock: Arc<File>,
+        /// Who of all processes answers events and sweeps.
+        lease: Arc<Lease>,
+    },
+}
+
+impl Store {
+    /// Opens it. The secret tells whether a database is this engine's own.
+    pub async fn open(
+        address: &StoreAddress,
+        dir: &DataDir,
+        secret: &EngineSecret,
+    ) -> Result<Self> {
+        let StoreAddress::Postgres(url) = address else {
+            return Ok(Self::Embedded(Arc::new(EmbeddedStore::open(dir).await?)));
+        };
+        let lock = Arc::new(lock(dir)?);
+        let store = Arc::new(PostgresStore::open(url).await?);
+        store.bind_secret(check_of(secret)).await?;
+        let lease = Arc::new(store.lease());
+        Ok(Self::Postgres { store, _lock: lock, lease })
+    }
+
+    /// As the write side needs it.
+    pub fn events(&self) -> Arc<dyn EventStore> {
+        match self {
+            Self::Embedded(store) => store.clone(),
+            Self::Postgres { store, .. } => store.clone(),
+        }
+    }
+
+    /// Snapshots and checkpoints.
+    pub fn side(&self) -> Arc<dyn SideStore> {
+        match self {
+            Self::Embedded(store) => store.clone(),
+            Self::Postgres { store, .. } => store.clone(),
+        }
+    }
+
+    /// As the read side needs it.
+    pub fn feed(&self) -> Arc<dyn EventFeed> {
+        match self {
+            Self::Embedded(store) => store.clone(),
+            Self::Postgres { store, .. } => store.clone(),
+        }
+    }
+
+    /// Whether this process answers events and sweeps, where several could.
+    pub fn on_duty(&self) -> Option<watch::Receiver<bool>> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Postgres { lease, .. } => Some(lease.held()),
+        }
+    }
+
+    /// Closes it. Whoever still reads it is cut off.
+    pub async fn close(self) {
+        const STILL_READ: &str = "somebody still reads the store";
+        match self {
+            Self::Embedded(store) => match Arc::try_unwrap(store) {
+                Ok(store) => {
+                    if let Err(error) = store.close().await {
+                        tracing::error!(%error, "the store did not close well");
+                    }
+                }
+                // A subscriber that has not hung up yet; all that was accepted is durable anyway.
+                Err(_) => tracing::debug!(STILL_READ),
+            },
+            Self::Postgres { store, lease, .. } => {
+                if let Ok(lease) = Arc::try_unwrap(lease) {
+                    lease.release().await;
+                }
+                match Arc::try_unwrap(store) {
+                    Ok(store) => store.close().await,
+                    Err(_) => tracing::debug!(STILL_READ),
+                }
+            }
+        }
+    }
+}
+
+/// Tells a secret from another one; says nothing about it.
+fn check_of(secret: &EngineSecret) -> Fingerprint {
+    Fingerprint::of(&[b"hakken store belongs to ", &secret.0[..]].concat())
+}
+
+/// Takes the data directory for this process alone.
+fn lock(dir: &DataDir) -> Result<File> {
+    let words = || format!("{} cannot be used", dir.root.display());
+    dir.create().with_context(words)?;
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true);
+    let file = options.open(&dir.lock).with_context(words)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir.root.clone() }.into()),
+        Err(TryLockError::Error(error)) => Err(error).with_context(words),
+    }
+}
+
+/// Where the rows of the read models are.
+pub enum Rows {
+    /// In a file of the data directory.
+    Sqlite(Arc<SqliteRows>),
+    /// In the database of the events.
+    Postgres(Arc<PostgresRows>),
+}
+
+impl Rows {
+    /// Opens them.
+    pub async fn open(data: &Data, dir: &DataDir) -> Result<Self> {
+        Ok(match (&data.store, &data.read_models) {
+            (_, None) => Self::Sqlite(Arc::new(SqliteRows::open(&dir.read_models).await?)),
+            (StoreAddress::Postgres(url), Some(name)) => {
+                Self::Postgres(Arc::new(PostgresRows::open(url, name).await?))
+            }
+            (StoreAddress::Embedded, Some(_)) => {
+                bail!("--read-models needs a database: give one with --store")
+            }
+        })
+    }
+
+    /// As the read side needs them.
+    pub fn store(&self) -> Arc<dyn RowStore> {
+        match self {
+            Self::Sqlite(rows) => rows.clone(),
+            Self::Postgres(rows) => rows.clone(),
+        }
+    }
+
+    /// Closes them.
+    pub async fn close(self) {
+        match self {
+            Self::Sqlite(rows) => rows.close().await,
+            Self::Postgres(rows) => rows.close().await,
+        }
+    }
+}
+
+/// The events alone, also while servers write them.
+pub enum Events {
+    /// Of the data directory.
+    Embedded(EmbeddedReader),
+    /// Of a database.
+    Postgres(PostgresStore),
+}
+
+impl Events {
+    /// Opens them.
+    pub async fn open(address: &StoreAddress, dir: &DataDir) -> Result<Self> {
+        Ok(match address {
+            StoreAddress::Embedded => Self::Embedded(EmbeddedStore::open_read_only(dir).await?),
+            StoreAddress::Postgres(url) => Self::Postgres(PostgresStore::open(url).await?),
+        })
+    }
+
+    /// To be read.
+    pub fn feed(&self) -> &dyn EventFeed {
+        match self {
+            Self::Embedded(store) => store,
+            Self::Postgres(store) => store,
+        }
+    }
+
+    /// What to say when they could be opened and cannot be read.
+    pub fn unreadable(&self, dir: &DataDir) -> String {
+        match self {
+            Self::Embedded(_) => format!(
+                "{} is damaged, or its disk is. Keep a copy of the file, then restore it from a \
+                 backup or a replica",
+                dir.events.display()
+            ),
+            Self::Postgres(_) => "the events cannot be read from the database".to_owned(),
+        }
+    }
+}
