@@ -170,7 +170,7 @@ mod tests {
             assert_eq!(trusted.named("w"), Some(QUERY));
             assert_eq!(trusted.hashed(&hash_of(QUERY)), Some(QUERY));
         }
-        let several = "query A { a } query B { b }";
+        let several = "query A { __typename } query B { viewer { role } }";
         assert_eq!(collected(serde_json::json!({ "x": several })).unwrap().len(), 1);
     }
 
@@ -182,12 +182,13 @@ mod tests {
         };
         assert_eq!(name_of(serde_json::json!({ "broken": "query {" })), "broken");
         assert_eq!(name_of(serde_json::json!({ "empty": "" })), "empty");
+        assert_eq!(name_of(serde_json::json!({ "old": "{ nobodyKnowsThis }" })), "old");
         let deep = format!("{}{}", "{ a ".repeat(30), "}".repeat(30));
         assert_eq!(name_of(serde_json::json!({ "deep": deep })), "deep");
         let operation = |body: &str| serde_json::json!({ "id": "w", "body": body });
         let twice = serde_json::json!({
             "format": "apollo-persisted-query-manifest", "version": 1,
-            "operations": [operation("{ a }"), operation("{ b }")],
+            "operations": [operation("{ __typename }"), operation(QUERY)],
         });
         assert_eq!(name_of(twice), "w");
         for none in [

@@ -8,6 +8,8 @@ schemathesis.graphql.scalar("DateTime", st.datetimes().map(lambda at: nodes.Stri
 schemathesis.graphql.scalar("Position", st.integers(0, 2**53).map(nodes.Int))
 schemathesis.graphql.scalar("MinorUnits", st.integers(0, 2**53).map(nodes.Int))
 schemathesis.graphql.scalar("JSON", st.text().map(nodes.String))
+schemathesis.graphql.scalar("Currency", st.sampled_from(["JPY", "EUR", "XTS", "yen", ""]).map(nodes.String))
+schemathesis.graphql.scalar("_Any", st.text().map(nodes.String))
 
 # Whoever sends nonsense, or has not the right, is told so with one of these.
 EXPECTED = {

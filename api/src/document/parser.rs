@@ -291,7 +291,7 @@ impl<'a> Parser<'a> {
         let mut values = Vec::new();
         while !self.takes(b']')? {
             values.push(self.value(constant)?);
-            bounded("LIST", MAX_LIST, values.len(), "values or more in one list")?;
+            bounded("LIST_VALUES", MAX_LIST, values.len(), "values or more in one list")?;
         }
         Ok(Value { at, is: Is::List(values) })
     }

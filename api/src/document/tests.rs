@@ -113,7 +113,7 @@ fn every_bound_has_its_own_name_and_message() {
         (fragments, "FRAGMENTS", "301 fragments"),
         (in_show("{ ...F0 }") + &chain + "fragment F33 on Show { id }", "FRAGMENT_CHAIN", "34"),
         ("{a".repeat(20_000), "NESTING", "64 deep"),
-        (format!("{{ gate(ids: [{}]) }}", "1 ".repeat(2_001)), "LIST", "2001 values"),
+        (format!("{{ gate(ids: [{}]) }}", "1 ".repeat(2_001)), "LIST_VALUES", "2001 values"),
         (format!("{{ {} }}", "a ".repeat(15_000)), "TOKENS", "15001 tokens"),
         ("#".repeat(65_537), "BYTES", "65537 bytes"),
     ] {

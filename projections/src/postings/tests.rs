@@ -189,6 +189,9 @@ fn a_list_is_named_and_found_by_its_name() {
 #[test]
 fn what_a_list_has_already_is_not_added_again() {
     let (mut postings, list) = (Postings::default(), list(0));
+    postings.need(&list);
+    postings.tails.missing();
+    postings.tails.load(Vec::new()).expect("there is none");
     postings.push(&list, Position(7), None).expect("the first");
     postings.push(&list, Position(9), None).expect("the next");
     for again in [7, 8, 9] {

@@ -181,12 +181,17 @@ fn the_page_has_every_fault_of_the_code_and_each_is_asked_for_in_a_test() {
         .flat_map(|(_, text)| shouted(text))
         .filter(|word| !NO_CODES.contains(&word.as_str()))
         .collect();
-    assert_eq!(found, codes("Faults"), "left: the code, right: docs/errors.md");
+    let mut page = codes("Faults");
+    page.extend(codes("Bounds"));
+    assert_eq!(found, page, "left: the code, right: docs/errors.md");
     sources(&root().join("tests/tests"), &mut tests);
     sources(&root().join("tests/program"), &mut tests);
     let asked: BTreeSet<String> = tests
         .iter()
-        .chain(code.iter().filter(|(_, text)| text.contains("#[cfg(test)]")))
+        .chain(
+            code.iter()
+                .filter(|(path, text)| path.ends_with("tests.rs") || text.contains("#[cfg(test)]")),
+        )
         .flat_map(|(_, text)| shouted(text.split("#[cfg(test)]").last().unwrap_or_default()))
         .collect();
     let never: Vec<_> = found.difference(&asked).collect();

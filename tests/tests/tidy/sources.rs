@@ -7,7 +7,7 @@ const MOST_LINES: usize = 650;
 /// Files that are longer, with the lines that they may have. This list only gets shorter.
 const LONGER: [(&str, usize); 0] = [];
 
-const KINDS: [&str; 20] = [
+const KINDS: [&str; 21] = [
     "rs",
     "sql",
     "toml",
@@ -18,6 +18,7 @@ const KINDS: [&str; 20] = [
     "graphql",
     "svg",
     "js",
+    "cjs",
     "ts",
     "css",
     "html",
