@@ -97,11 +97,15 @@ fn every_bound_has_its_own_name_and_message() {
     let spread = repeat(50, &|at| format!("n{at}: next {{ ...F }} "));
     let spread =
         in_show(&format!("{{ {spread} }}")) + &format!("fragment F on Show {{ {nested} }}");
+    let bare = "... { ".repeat(40) + "id" + &"}".repeat(40);
+    let bare = in_show(&format!("{{ {} }}", repeat(100, &|at| format!("n{at}: next {{ ...F }} "))))
+        + &format!("fragment F on Show {{ {bare} }}");
     let aliases = repeat(201, &|at| format!("a{at}: id "));
     for (text, limit, part) in [
         (in_show(&deep(21)), "DEPTH", "22 fields inside each other"),
         (wide, "FIELDS", "fields"),
         (spread, "FIELDS", "fields"),
+        (bare, "SELECTIONS", "fields and fragments"),
         (format!("{{ {} }}", "viewer { role } ".repeat(51)), "ROOT_FIELDS", "51 fields at its"),
         (in_show(&format!("{{ {aliases} }}")), "ALIASES", "201 aliases"),
         (
@@ -122,6 +126,14 @@ fn every_bound_has_its_own_name_and_message() {
         let found = found.map_or("none", |limit| limit.name);
         assert!(found == limit && message.contains(part), "{limit}: {refused:?}");
     }
+}
+
+#[test]
+fn work_is_bounded_whatever_it_is() {
+    let mut work = Work::new();
+    assert!(work.step(200_000).is_ok());
+    assert!(work.step(1).is_err());
+    assert_eq!(work.found[0].limit.map(|limit| limit.name), Some("STEPS"));
 }
 
 #[test]

@@ -141,3 +141,18 @@ async fn pages_within_pages_are_bounded_together() {
     let limit = &refused.json()["errors"][0]["extensions"]["limit"];
     assert_eq!(limit["name"], "ANSWER_LARGE_PARTS", "{limit}");
 }
+
+#[tokio::test]
+async fn lists_beside_lists_are_bounded_together() {
+    let stage = Stage::start().await;
+    let fields = "id name startsAt endsAt ticketTypes { name price { amountMinor display } }";
+    let lists = |count: usize| -> String {
+        let list = |at| format!("a{at}: shows(first: 100) {{ edges {{ node {{ {fields} }} }} }} ");
+        format!("{{ {} }}", (0..count).map(list).collect::<String>())
+    };
+    let answered = send(&stage.operator(), MODERN, &lists(10), json!({})).await;
+    assert_eq!(answered.json()["errors"], json!(null), "ten pages are not too many");
+    let refused = send(&stage.operator(), MODERN, &lists(49), json!({})).await;
+    let limit = &refused.json()["errors"][0]["extensions"]["limit"];
+    assert_eq!(limit["name"], "ANSWER_VALUES", "{limit}");
+}
