@@ -203,7 +203,8 @@ impl Turn<'_> {
             let places = match kind.as_str() {
                 "holds, named seat" if at >= SEATS => return Ok(false),
                 "holds, named seat" => format!("\"seats\":[\"{}\"]", Show::seat(scattered(at))),
-                "holds, best two" if at >= SEATS / 2 => return Ok(false),
+                // The last single seats of odd rows are no pairs.
+                "holds, best two" if at >= SEATS / 2 - SEATS / 20 => return Ok(false),
                 "holds, best two" => "\"bestAvailable\":{\"count\":2}".to_owned(),
                 _ => "\"pools\":[{\"pool\":\"standing\",\"count\":1}]".to_owned(),
             };
