@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Runs it.
 pub async fn run(options: cli::Export) -> Result<()> {
     let client = Client::new(&options.url, &options.key)?;
-    let mut sink = Sink::open(options.out.as_deref())?;
+    let mut sink = Sink::open(options.out.as_deref(), &options.list)?;
     if sink.is_complete {
         bail!("the file holds a complete export already; name another one");
     }
@@ -104,10 +104,16 @@ struct Sink {
 
 impl Sink {
     /// Standard output, or a file: one that holds a part of an export is gone on with.
-    fn open(out: Option<&Path>) -> Result<Self> {
+    fn open(out: Option<&Path>, list: &str) -> Result<Self> {
         let mut sink = Self { file: None, begun: false, rows: 0, cursor: None, is_complete: false };
         let Some(path) = out else { return Ok(sink) };
         let cannot = || format!("{} cannot be written", path.display());
+        let other = || {
+            let path = path.display();
+            format!(
+                "{path} holds something else than a part of the export of {list}: name another file"
+            )
+        };
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(path).with_context(cannot)?;
@@ -116,12 +122,16 @@ impl Sink {
         let mut line = Vec::new();
         while reader.read_until(b'\n', &mut line).with_context(cannot)? > 0 {
             let Some(text) = line.strip_suffix(b"\n") else { break };
-            let value: Value = serde_json::from_slice(text)
-                .with_context(|| format!("{} holds something else", path.display()))?;
-            sink.note(&value)
-                .with_context(|| format!("{} holds something else", path.display()))?;
+            let value: Value = serde_json::from_slice(text).with_context(other)?;
+            if !sink.begun && value["export"] != list {
+                bail!(other());
+            }
+            sink.note(&value).with_context(other)?;
             whole += line.len() as u64;
             line.clear();
+        }
+        if !sink.begun && !line.is_empty() {
+            bail!(other());
         }
         // What was cut off in the middle of a line comes again.
         file.set_len(whole).with_context(cannot)?;

@@ -142,6 +142,55 @@ async fn tools_work_beside_a_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_list_leaves_whole_and_goes_on_in_the_file_where_it_was_cut() {
+    let temp = tempfile::tempdir().unwrap();
+    let server = Server::start(temp.path());
+    let key = server.key.clone().unwrap();
+    OnSale::open(&server.client(&key), 20).await;
+    let export = |list: &str, out: Option<&Path>| -> Vec<String> {
+        let mut arguments = vec!["export", list, "--url", &server.url, "--key", &key];
+        arguments.extend(out.into_iter().flat_map(|out| ["--out", out.to_str().unwrap()]));
+        arguments.into_iter().map(str::to_owned).collect()
+    };
+    let words = |arguments: &[String]| -> Vec<&'static str> {
+        arguments.iter().map(|word| &*word.clone().leak()).collect()
+    };
+    // What the read model has: it follows within a moment.
+    let head = lines(&good(&["events", "--json", "--data", temp.path().to_str().unwrap()])).len();
+    let (whole, last) = loop {
+        let whole = good(&words(&export("auditLog", None)));
+        let last = lines(&whole).pop().unwrap();
+        if last["position"] == head {
+            break (whole, last);
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    let rows = whole.lines().count() - 2;
+    assert!(rows > 5 && last["complete"] == true && last["rows"] == rows, "{last}");
+
+    // Cut off in the middle of the fourth line.
+    let file = temp.path().join("audit.jsonl");
+    let cut = whole.lines().take(3).map(|line| line.len() + 1).sum::<usize>() + 10;
+    fs::write(&file, &whole[..cut]).unwrap();
+    let again = export("auditLog", Some(&file));
+    good(&words(&again));
+    let rows_of = |text: &str| -> Vec<Value> {
+        lines(text).into_iter().filter(|line| line.get("node").is_some()).collect()
+    };
+    assert_eq!(rows_of(&fs::read_to_string(&file).unwrap()), rows_of(&whole));
+    refused(&words(&again), &["holds a complete export already"]);
+
+    // What is no part of this export is left alone.
+    for other in ["no line end", "a line\n", &whole] {
+        fs::write(&file, other).unwrap();
+        let list = if other == whole { "shows" } else { "auditLog" };
+        refused(&words(&export(list, Some(&file))), &["holds something else", "another file"]);
+        assert_eq!(fs::read_to_string(&file).unwrap(), other);
+    }
+    refused(&words(&export("audits", None)), &["no such list", "auditLog"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_are_made_listed_and_revoked_while_no_server_runs() {
     let temp = tempfile::tempdir().unwrap();
     let data = temp.path().to_str().unwrap();
