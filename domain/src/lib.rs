@@ -18,6 +18,7 @@ pub mod inventory;
 pub mod legs;
 pub mod money;
 pub mod names;
+pub mod operations;
 pub mod order;
 pub mod organizer;
 pub mod seatmap;
@@ -154,4 +155,5 @@ aggregates! {
     Organizer => organizer,
     Key => apikey,
     Gate => gate,
+    Operations => operations,
 }

@@ -9,7 +9,7 @@ use hakken_domain::{
     envelope::{Decoded, Position, StoredEvent, StreamId, StreamKind, Version},
     gate, inventory,
     names::{ActorRef, CommandKey, EventId, OrderId, OrganizerId, ShowId, TicketId},
-    order, organizer, show, ticket,
+    operations, order, organizer, show, ticket,
     time::Timestamp,
     venue,
 };
@@ -148,7 +148,10 @@ impl About {
             Event::Key(apikey::Event::ApiKeyCreated(created)) => {
                 Self { organizer: created.organizer, ..Self::default() }
             }
-            Event::Key(apikey::Event::ApiKeyRevoked(_)) => Self::default(),
+            Event::Key(apikey::Event::ApiKeyRevoked(_))
+            | Event::Operations(
+                operations::Event::EventSkipped(_) | operations::Event::SkipWithdrawn(_),
+            ) => Self::default(),
         };
         about.organizer = decoded.meta.organizer.or(about.organizer);
         about

@@ -253,7 +253,11 @@ impl Fold for CatalogueFold {
             Event::Venue(_) => self.venues.need(&VenueId(id)),
             Event::Show(_) => self.shows.need(&ShowId(id)),
             Event::Key(_) => self.keys.need(&ApiKeyId(id)),
-            Event::Inventory(_) | Event::Order(_) | Event::Ticket(_) | Event::Gate(_) => {}
+            Event::Inventory(_)
+            | Event::Order(_)
+            | Event::Ticket(_)
+            | Event::Gate(_)
+            | Event::Operations(_) => {}
         }
     }
 
@@ -264,7 +268,11 @@ impl Fold for CatalogueFold {
             Event::Venue(fact) => self.apply_venue(event, decoded, fact),
             Event::Show(fact) => self.apply_show(event, decoded, fact),
             Event::Key(fact) => self.apply_key(event, fact),
-            Event::Inventory(_) | Event::Order(_) | Event::Ticket(_) | Event::Gate(_) => Ok(()),
+            Event::Inventory(_)
+            | Event::Order(_)
+            | Event::Ticket(_)
+            | Event::Gate(_)
+            | Event::Operations(_) => Ok(()),
         }
     }
 }

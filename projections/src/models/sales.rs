@@ -284,7 +284,8 @@ impl Fold for SalesFold {
             | Event::Venue(_)
             | Event::Organizer(_)
             | Event::Key(_)
-            | Event::Gate(_) => {}
+            | Event::Gate(_)
+            | Event::Operations(_) => {}
         }
     }
 
@@ -298,7 +299,8 @@ impl Fold for SalesFold {
             | Event::Venue(_)
             | Event::Organizer(_)
             | Event::Key(_)
-            | Event::Gate(_) => Ok(()),
+            | Event::Gate(_)
+            | Event::Operations(_) => Ok(()),
         }
     }
 }

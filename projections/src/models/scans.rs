@@ -198,7 +198,8 @@ impl Fold for ScanFold {
             | Event::Show(_)
             | Event::Venue(_)
             | Event::Organizer(_)
-            | Event::Key(_) => None,
+            | Event::Key(_)
+            | Event::Operations(_) => None,
         };
         if let Some(view) = view {
             self.scans.push(view.to_row());
