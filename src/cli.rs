@@ -9,7 +9,7 @@ use hakken_domain::{
     time::Timestamp,
 };
 
-use crate::store::StoreAddress;
+use crate::{store::StoreAddress, tools};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -59,10 +59,16 @@ pub enum Command {
     Replay(Replay),
     /// Rebuild read models from the events, compare, and swap them in. With `--url` a running
     /// server does it while it serves; without, the server must be stopped.
-    Rebuild(Projections),
+    Rebuild(tools::projections::Rebuild),
     /// Fold the events afresh and compare with what is served; says the first difference in
     /// words. Exit code 1 if there is one.
     Verify(Projections),
+    /// Say how the read models are: how far, what is being rebuilt, where one has stopped and what
+    /// is stored there, what they leave out. Exit code 1 if one has stopped.
+    Projections(Projections),
+    /// Let a read model leave out the event at which it stopped, and go on. The decision is
+    /// recorded for ever, with its reason: every rebuild leaves it out as well.
+    Skip(tools::skip::Skip),
 }
 
 /// Where the data is.
@@ -423,7 +429,7 @@ pub struct Replay {
     pub data: Data,
 }
 
-/// `hakken rebuild` and `hakken verify`
+/// `hakken rebuild`, `hakken verify` and `hakken projections`
 #[derive(Debug, Args)]
 pub struct Projections {
     /// Which read models; all by default.
@@ -443,7 +449,7 @@ pub struct Projections {
     pub data: Data,
 }
 
-fn parse_position(text: &str) -> Result<Position, String> {
+pub(crate) fn parse_position(text: &str) -> Result<Position, String> {
     text.parse().map(Position).map_err(|_| format!("{text:?} is no position: a whole number"))
 }
 

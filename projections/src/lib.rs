@@ -19,8 +19,9 @@ pub mod testing;
 
 pub use cache::{AnyRows, Cache, Log, Record};
 pub use engine::{
-    BuildError, BuildKind, BuildPhase, BuildProgress, BuildReport, Comparison, Poison,
-    ProjectionStatus, RunState, StartError, TableComparison, UnknownProjection, WaitError,
+    BuildError, BuildKind, BuildPhase, BuildProgress, BuildReport, Comparison, FORMER_KEPT,
+    FormerBuild, Poison, ProjectionStatus, RunState, Skip, StartError, TableComparison,
+    UnknownProjection, WaitError,
 };
 pub use page::{Edge, MAX_PAGE, Page, PageRequest, QueryError, Slice, Sort};
 pub use read_models::{ALL, ReadModels};

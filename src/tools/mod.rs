@@ -5,7 +5,9 @@ pub mod export;
 pub mod import;
 pub mod keys;
 pub mod projections;
+pub mod read_models;
 pub mod replay;
+pub mod skip;
 
 use std::io::{self, Write};
 

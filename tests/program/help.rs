@@ -2,7 +2,7 @@
 
 use super::program::{good, run};
 
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 15] = [
     &[],
     &["serve"],
     &["demo"],
@@ -16,6 +16,8 @@ const COMMANDS: [&[&str]; 13] = [
     &["replay"],
     &["rebuild"],
     &["verify"],
+    &["projections"],
+    &["skip"],
 ];
 
 #[test]

@@ -9,5 +9,6 @@ mod demo;
 mod documents;
 mod help;
 mod program;
+mod rebuilds;
 mod serve;
 mod tools;

@@ -35,6 +35,7 @@ pub const AUDIT_LOG: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(AuditFold::default()),
+    by_show: None,
 };
 
 /// Orders and tickets of which is remembered what they are about.

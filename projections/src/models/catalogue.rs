@@ -3,7 +3,7 @@
 
 use hakken_domain::{
     Event, apikey,
-    envelope::{Decoded, Position, StoredEvent, StreamKind},
+    envelope::{Decoded, Position, StoredEvent, StreamId, StreamKind},
     names::{ApiKeyId, Label, OrganizerId, Reason, ShowId, VenueId},
     organizer,
     seatmap::SeatMap,
@@ -18,7 +18,7 @@ use crate::{
     cache::{AnyRows, Cache, Record, doc, read, read_doc},
     models::tenant_filter,
     page::{List, Page, PageRequest, QueryError},
-    projection::{Fold, Inconsistent, Projection},
+    projection::{ByShow, Fold, Inconsistent, Projection, ShowEvents},
     rows::{Column, Filter, Key, Row, RowError, Table, Value},
 };
 
@@ -31,6 +31,11 @@ pub const CATALOGUE: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(CatalogueFold::default()),
+    // Venues, organizers and keys are of no show.
+    by_show: Some(ByShow {
+        tables: &[(&SHOWS, "show")],
+        events: ShowEvents::Stream(StreamId::show),
+    }),
 };
 
 static ORGANIZERS: Table = Table {

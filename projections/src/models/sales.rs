@@ -30,6 +30,7 @@ pub const SALES: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(SalesFold::default()),
+    by_show: None,
 };
 
 /// Places of each show.

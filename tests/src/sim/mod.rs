@@ -19,6 +19,7 @@ mod happenings;
 mod known;
 pub mod mortal;
 mod node;
+mod operators;
 mod rest;
 pub mod story;
 

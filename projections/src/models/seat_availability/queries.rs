@@ -103,7 +103,8 @@ impl ReadModels {
             AsOf::Position(position) => self.time_of(position, &events).await?,
         };
         let mut fold = (SEAT_AVAILABILITY.fold)();
-        fold_all(fold.as_mut(), &SEAT_AVAILABILITY, &events).map_err(|poison| {
+        let skipped = self.engine().shared.read_skips().await?.of(SEAT_AVAILABILITY.name);
+        fold_all(fold.as_mut(), &SEAT_AVAILABILITY, &events, &skipped).map_err(|poison| {
             QueryError::Poisoned { position: poison.position, reason: poison.reason }
         })?;
         let board = Board::from_rows(show, &projection::changes(fold.as_mut()))?;
