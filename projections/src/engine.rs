@@ -401,7 +401,9 @@ async fn prepare(
     let mut newest: Vec<&Build> = mine().collect();
     newest.sort_by_key(|build| std::cmp::Reverse((build.since, build.id)));
     for build in newest {
-        let is_good = usable && self::usable(feed, projection, build).await?;
+        let may_stay =
+            matches!(build.purpose, Purpose::Rebuild | Purpose::Halted | Purpose::Retired);
+        let is_good = usable && may_stay && self::usable(feed, projection, build).await?;
         match build.purpose {
             Purpose::Served if usable => {}
             Purpose::Rebuild | Purpose::Halted if is_good && unfinished.is_none() => {

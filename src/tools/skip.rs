@@ -87,15 +87,11 @@ pub async fn run(options: Skip) -> Result<()> {
 }
 
 /// Sent again when the server is busy, it is still one decision.
-fn key_of(options: &Skip) -> String {
+fn key_of(options: &Skip) -> Result<String> {
     let what = if options.withdraw { "withdraw" } else { "skip" };
-    let nonce: String = random_bytes()
-        .unwrap_or_default()
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("{what} {} {} {nonce}", options.name, options.position)
+    let random = random_bytes().context("the system gives no random numbers")?;
+    let nonce: String = random[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{what} {} {} {nonce}", options.name, options.position))
 }
 
 async fn online(client: &Client, options: &Skip) -> Result<u64> {
@@ -108,7 +104,7 @@ async fn online(client: &Client, options: &Skip) -> Result<u64> {
             position userErrors {{ code message field }} }} }}"
     );
     let input = json!({
-        "idempotencyKey": key_of(options),
+        "idempotencyKey": key_of(options)?,
         "projection": options.name,
         "position": options.position.0,
         "reason": options.reason.as_str(),
@@ -149,7 +145,7 @@ async fn offline(node: &Node, options: &Skip) -> Result<u64> {
             reason,
         }),
     };
-    let asker = offline_asker(None, &key_of(options));
+    let asker = offline_asker(None, &key_of(options)?);
     let receipt = node.write.desk().ask(asker, StreamId::operations(), command).await;
     let receipt = receipt.map_err(|error| {
         anyhow::anyhow!("{error}: `hakken projections {name}` lists what it leaves out")

@@ -114,7 +114,8 @@ async fn rebuilds_survive_kills_while_seats_are_sold_and_former_rows_come_back()
     let one = with(&["rebuild", "--show", &on_sale.show]);
     assert!(one.contains("show folded afresh, nothing replaced"), "{one}");
     assert_eq!(one.lines().count(), 5, "{one}");
-    let holds = "query($show: ID!) { holds(first: 200, filter: { show: $show }) { edges { cursor } } }";
+    let holds =
+        "query($show: ID!) { holds(first: 200, filter: { show: $show }) { edges { cursor } } }";
     let held = server.client(&on_sale.seller_key).ask(holds, json!({ "show": on_sale.show })).await;
     assert_eq!(held["holds"]["edges"].as_array().map(Vec::len), Some(100));
     server.kill();

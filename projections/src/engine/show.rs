@@ -128,7 +128,9 @@ impl<'a> BuildTask<'a> {
         (read, distance): (&mut Version, u64),
     ) -> Result<(), BuildError> {
         match by.events {
-            ShowEvents::Stream(of) => self.follow_stream(&mut work.folding, of(show), read).await,
+            ShowEvents::Stream(of) => {
+                self.follow_stream(&mut work.folding, of(show), (read, distance)).await
+            }
             ShowEvents::Among(_) => self.catch_up(work, distance).await,
         }
     }
@@ -138,9 +140,13 @@ impl<'a> BuildTask<'a> {
         &mut self,
         folding: &mut Folding,
         stream: StreamId,
-        read: &mut Version,
+        (read, distance): (&mut Version, u64),
     ) -> Result<(), BuildError> {
         loop {
+            if distance > 0 {
+                // While the gate is shut nobody may wait for a person.
+                self.obey_between().await?;
+            }
             let target = self.slot.checkpoint().position;
             let page = self.shared.feed.read_stream(stream, *read, PAGE).await?;
             let events: Vec<Arc<StoredEvent>> =
@@ -151,7 +157,6 @@ impl<'a> BuildTask<'a> {
             folding.fold(&events).await.map_err(interrupted)?;
             folding.begin_commit().await?;
             self.record(position);
-            self.obey_between().await?;
         }
         folding.commit().await?;
         Ok(())

@@ -137,7 +137,10 @@ async fn an_operator_sees_why_a_read_model_stopped_and_lets_it_leave_the_event_o
     let late = house.tenant.organizer.answer(query, json!({ "at": bad })).await;
     assert_eq!(code(&late), "READ_MODEL_STOPPED");
     let extensions = &late["errors"][0]["extensions"];
-    assert_eq!((&extensions["readModel"], &extensions["position"]), (&json!("scans"), &json!(bad - 1)));
+    assert_eq!(
+        (&extensions["readModel"], &extensions["position"]),
+        (&json!("scans"), &json!(bad - 1))
+    );
     assert!(began.elapsed() < Duration::from_secs(4), "it did not wait");
     house.tenant.organizer.ask(query, json!({})).await;
     house.tenant.sell(&show, "late", &["A2"]).await;
@@ -152,12 +155,17 @@ async fn an_operator_sees_why_a_read_model_stopped_and_lets_it_leave_the_event_o
     assert_eq!(refused, ("NOT_STOPPED_THERE".into(), "position".into()));
     let refused = operator.refusal("skipEvent", input("odrers", bad, "k1")).await;
     assert_eq!(refused, ("PROJECTION_UNKNOWN".into(), "projection".into()));
-    let box_office = house.tenant.organizer.attempt("skipEvent", input("scans", bad, "k"), "").await;
+    let box_office =
+        house.tenant.organizer.attempt("skipEvent", input("scans", bad, "k"), "").await;
     assert_eq!(code(&box_office), "FORBIDDEN");
 
-    let skipped = operator.mutate("skipEvent", input("scans", bad, "k2"), "projection { name }").await;
+    let skipped =
+        operator.mutate("skipEvent", input("scans", bad, "k2"), "projection { name }").await;
     assert_eq!(skipped["userErrors"], json!([]));
-    assert_eq!((&skipped["projection"]["name"], &skipped["repeated"]), (&json!("scans"), &json!(false)));
+    assert_eq!(
+        (&skipped["projection"]["name"], &skipped["repeated"]),
+        (&json!("scans"), &json!(false))
+    );
     let again = operator.mutate("skipEvent", input("scans", bad, "k2"), "").await;
     assert_eq!((&again["repeated"], &again["position"]), (&json!(true), &skipped["position"]));
     let scans = wait_for(&operator, "scans", |each| {

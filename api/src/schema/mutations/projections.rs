@@ -120,7 +120,7 @@ impl ProjectionsMutation {
                 None => Act::Rebuild,
                 Some(show) => match show.await? {
                     Ok(show) => Act::RebuildShow(show),
-                    Err(error) => return Ok(Some(Err(error).into())),
+                    Err(error) => return Ok(Some(Changed::Err(error).into())),
                 },
             };
             Ok(Some(change(asked, input.names, act).await?.into()))
