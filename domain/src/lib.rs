@@ -5,6 +5,7 @@
 
 pub mod apikey;
 mod as_json;
+pub mod chain;
 pub mod code;
 pub mod codec;
 mod decider;

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use hakken_commands::store::{
-    Append, Appended, EventStore, EventStream, SideStore, Snapshot, StoreError,
+    Append, Appended, EventStore, EventStream, Imported, SideStore, Snapshot, StoreError,
 };
 use hakken_domain::{
     envelope::{Position, StoredEvent, StreamId, Version},
@@ -187,6 +187,18 @@ impl EventStore for EmbeddedStore {
                 writer.append(&shared.reads, &shared.live, batch, now).await
             });
             append.await.unwrap_or_else(|error| Err(fatal(error)))
+        }
+        .boxed()
+    }
+
+    fn import(&self, events: Events) -> BoxFuture<'_, Result<Imported, StoreError>> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let import = tokio::spawn(async move {
+                let mut writer = shared.writer.lock().await;
+                writer.import(&shared.reads, &shared.live, events).await
+            });
+            import.await.unwrap_or_else(|error| Err(fatal(error)))
         }
         .boxed()
     }

@@ -12,6 +12,7 @@
 mod append;
 mod connection;
 mod fault;
+mod import;
 mod lease;
 mod rows;
 mod schema;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use hakken_commands::store::{
-    Append, Appended, EventStore, EventStream, MAX_CONFLICT_EVENTS, StoreError,
+    Append, Appended, EventStore, EventStream, Imported, MAX_CONFLICT_EVENTS, StoreError,
 };
 use hakken_domain::{
     codec,
@@ -280,6 +281,15 @@ impl EventStore for PostgresStore {
             // A task of its own, because it must not stop half-way when the caller goes away.
             let append = tokio::spawn(async move { append::append(&shared, batch, now).await });
             append.await.unwrap_or_else(|error| Err(unavailable(error)))
+        }
+        .boxed()
+    }
+
+    fn import(&self, events: Events) -> BoxFuture<'_, Result<Imported, StoreError>> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let import = tokio::spawn(async move { import::import(&shared, events).await });
+            import.await.unwrap_or_else(|error| Err(unavailable(error)))
         }
         .boxed()
     }
