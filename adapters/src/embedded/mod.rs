@@ -14,6 +14,7 @@
 mod db;
 mod fault;
 mod index;
+mod inspect;
 mod log;
 mod open;
 mod reader;
@@ -31,6 +32,7 @@ use hakken_domain::{
     time::Timestamp,
 };
 use hakken_projections::feed::Interest;
+pub use inspect::Derived;
 pub use open::{OpenError, OpenOptions};
 pub use reader::EmbeddedReader;
 use tokio::{sync::Mutex, task::JoinHandle};

@@ -89,6 +89,21 @@ impl PostgresStore {
         schema::bind_secret(&self.shared.database, check).await
     }
 
+    /// The check of the secret that the database is bound to, if it is to one.
+    pub async fn bound_secret(&self) -> Result<Option<Fingerprint>, StoreError> {
+        schema::bound_secret(&self.shared.database).await
+    }
+
+    /// Whether some process holds the lease now: a server runs on this database.
+    pub async fn is_served(&self) -> Result<bool, StoreError> {
+        lease::is_held(&self.shared.database).await
+    }
+
+    /// Where a database is, without a password.
+    pub fn name(&self) -> String {
+        self.shared.database.name()
+    }
+
     /// Asks to be the one process that runs what must run once. See [`Lease`].
     pub fn lease(&self) -> Lease {
         Lease::start(&self.shared.database)
