@@ -32,8 +32,7 @@ Read models, snapshots and checkpoints are not copied: the first start makes the
 
 Examples:
     hakken copy --from-data hakken-data --to postgres://hakken@localhost/hakken --to-data node-1
-    hakken copy --from postgres://hakken@localhost/hakken --from-data node-1 \\
-        --to embedded --to-data copy --json
+    hakken copy --from postgres://localhost/hakken --from-data node-1 --to embedded --to-data new
 
 Exit codes:
     0  both are the same

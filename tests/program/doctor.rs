@@ -368,8 +368,7 @@ async fn read_models_that_are_not_of_these_events_need_attention() {
     let rows = SqliteRows::open(&copy.join("read-models.db")).await.unwrap();
     let builds = rows.builds().await.unwrap();
     let sales = ALL.iter().find(|projection| projection.name == "tickets").unwrap();
-    let served = |build: &&_| is_served(build, sales.name);
-    let build = builds.iter().find(served).unwrap();
+    let build = builds.iter().find(|build| is_served(build, sales.name)).unwrap();
     let table = sales.tables[0];
     let query = Query {
         table,
@@ -383,7 +382,7 @@ async fn read_models_that_are_not_of_these_events_need_attention() {
     let at = table.column("buyer");
     row[at] = Cell::text("somebody");
     let change = TableChanges { table, upserts: vec![row], deletes: Vec::new() };
-    let checkpoint = build.checkpoint.clone();
+    let checkpoint = build.checkpoint;
     rows.commit(build.id, &vec![change], checkpoint.position, checkpoint).await.unwrap();
     rows.close().await;
     let (told, code) = examine(&copy, &[]);

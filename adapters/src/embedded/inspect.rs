@@ -1,7 +1,7 @@
 //! Looking at what is derived from the events, without changing any of it, also beside a server.
 
 use hakken_domain::envelope::{Position, StreamId, Version};
-use sqlx::Acquire as _;
+use sqlx::SqliteConnection;
 
 use super::{EmbeddedReader, db, index, side};
 use crate::data_dir::DataDir;
@@ -58,7 +58,7 @@ impl EmbeddedReader {
         found: &mut Derived,
     ) -> Result<(), sqlx::Error> {
         let mut connection = pool.acquire().await?;
-        let connection = connection.acquire().await?;
+        let connection: &mut SqliteConnection = &mut connection;
         found.side = side::problem(connection, &self.log.store_id(), head).await?;
         let checkpoints: Vec<(String, i64)> =
             sqlx::query_as("SELECT process, position FROM checkpoints ORDER BY process")
@@ -66,12 +66,11 @@ impl EmbeddedReader {
                 .await?;
         let snapshots: Vec<(String, i64)> =
             sqlx::query_as("SELECT stream, version FROM snapshots").fetch_all(connection).await?;
-        let number = |number: i64| db::unsigned(number);
         found.checkpoints =
-            checkpoints.into_iter().map(|(name, at)| (name, Position(number(at)))).collect();
+            checkpoints.into_iter().map(|(name, at)| (name, Position(db::unsigned(at)))).collect();
         found.snapshots = snapshots
             .into_iter()
-            .filter_map(|(stream, version)| Some((stream.parse().ok()?, number(version))))
+            .filter_map(|(stream, version)| Some((stream.parse().ok()?, db::unsigned(version))))
             .collect();
         Ok(())
     }

@@ -98,8 +98,8 @@ fn open_to_others(path: &Path, findings: &mut Findings) {
 fn open_to_others(_: &Path, _: &mut Findings) {}
 
 /// Room on the disk of a directory.
+#[cfg(unix)]
 pub fn disk(dir: &DataDir, least_mib: u64, findings: &mut Findings) {
-    #[cfg(unix)]
     match rustix::fs::statvfs(&dir.root) {
         Ok(disk) => {
             let free_mib = disk.f_bavail.saturating_mul(disk.f_frsize) >> 20;
@@ -116,6 +116,10 @@ pub fn disk(dir: &DataDir, least_mib: u64, findings: &mut Findings) {
         Err(error) => findings.note("disk", format!("free space is not known: {error}")),
     }
 }
+
+/// Room on the disk is not known here.
+#[cfg(not(unix))]
+pub fn disk(_: &DataDir, _: u64, _: &mut Findings) {}
 
 /// The files that are derived from the events.
 pub fn derived(derived: &Derived, findings: &mut Findings) {
