@@ -57,6 +57,8 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Events(options) => tools::events::run(options).await?,
         Command::Export(options) => tools::export::run(options).await?,
         Command::Replay(options) => tools::replay::run(options).await?,
+        Command::Copy(options) => tools::copy::run(options).await?,
+        Command::Doctor(options) => return Ok(tools::doctor::run(options).await),
         Command::Rebuild(options) => {
             tools::projections::rebuild(options).await?;
         }

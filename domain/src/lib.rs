@@ -5,6 +5,8 @@
 
 pub mod apikey;
 mod as_json;
+pub mod audit;
+pub mod chain;
 pub mod code;
 pub mod codec;
 mod decider;

@@ -28,7 +28,7 @@ mod progress;
 mod rebuild;
 mod runner;
 mod show;
-mod skips;
+pub(crate) mod skips;
 mod status;
 
 pub use compare::{Comparison, TableComparison};

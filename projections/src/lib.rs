@@ -10,6 +10,7 @@ pub mod feed;
 pub mod models;
 mod origins;
 pub mod page;
+pub mod past;
 mod postings;
 pub mod projection;
 mod read_models;

@@ -1,5 +1,7 @@
 //! What one does with a data directory beside serving it.
 
+pub mod copy;
+pub mod doctor;
 pub mod events;
 pub mod export;
 pub mod import;

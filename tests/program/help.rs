@@ -2,7 +2,7 @@
 
 use super::program::{good, run};
 
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 17] = [
     &[],
     &["serve"],
     &["demo"],
@@ -12,6 +12,8 @@ const COMMANDS: [&[&str]; 15] = [
     &["keys", "create"],
     &["keys", "list"],
     &["keys", "revoke"],
+    &["copy"],
+    &["doctor"],
     &["events"],
     &["replay"],
     &["rebuild"],

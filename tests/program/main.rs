@@ -3,9 +3,11 @@
 mod bounds;
 mod clients;
 mod cluster;
+mod copy;
 mod crash;
 mod damage;
 mod demo;
+mod doctor;
 mod documents;
 mod help;
 mod program;

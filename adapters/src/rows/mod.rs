@@ -43,6 +43,10 @@ const READERS: u32 = 4;
 /// Bytes of JSON in one statement: enough to be fast, small beside the memory of a process.
 const MAX_STATEMENT_BYTES: usize = 8 << 20;
 
+/// Every build.
+const BUILDS: &str = "SELECT id, projection, version, purpose, position, event, recorded_at, since
+     FROM builds ORDER BY id";
+
 /// Rows of one statement that puts them.
 const CHUNK: usize = 64;
 
@@ -159,6 +163,41 @@ impl SqliteRows {
             #[cfg(test)]
             asked: std::sync::Mutex::default(),
         })
+    }
+
+    /// The builds in a file, without changing anything in it. `deep` reads all of it and looks for
+    /// damage. The error is in words: what is wrong with the file.
+    pub async fn look(path: &Path, deep: bool) -> Result<Vec<Build>, String> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .busy_timeout(std::time::Duration::from_secs(10))
+            .pragma("query_only", "ON");
+        let looked = async {
+            let mut connection = SqliteConnection::connect_with(&options).await?;
+            let application: i64 =
+                sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut connection).await?;
+            let format: i64 =
+                sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await?;
+            if (application, format) != (APPLICATION_ID, FORMAT) {
+                return Ok(Err(format!(
+                    "application id {application} and format {format}, this version has \
+                     {APPLICATION_ID} and {FORMAT}"
+                )));
+            }
+            if deep {
+                let damage: String =
+                    sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await?;
+                if damage != "ok" {
+                    return Ok(Err(damage));
+                }
+            }
+            let rows = sqlx::query(BUILDS).fetch_all(&mut connection).await?;
+            let builds: Vec<Option<Build>> =
+                rows.iter().map(read_build).collect::<Result<_, _>>()?;
+            connection.close().await?;
+            Ok(Ok(builds.into_iter().flatten().collect()))
+        };
+        looked.await.unwrap_or_else(|error: sqlx::Error| Err(error.to_string()))
     }
 
     /// Closes the file.
@@ -450,13 +489,7 @@ impl RowStore for SqliteRows {
     fn builds(&self) -> BoxFuture<'_, Result<Vec<Build>, RowError>> {
         async {
             // Read where it is written, so that it says what the last commit left.
-            let rows = sqlx::query(
-                "SELECT id, projection, version, purpose, position, event, recorded_at, since
-                 FROM builds ORDER BY id",
-            )
-            .fetch_all(&self.writer)
-            .await
-            .map_err(unavailable)?;
+            let rows = sqlx::query(BUILDS).fetch_all(&self.writer).await.map_err(unavailable)?;
             rows.iter().filter_map(|row| read_build(row).map_err(unavailable).transpose()).collect()
         }
         .boxed()

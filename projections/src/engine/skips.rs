@@ -15,7 +15,7 @@ use hakken_domain::{
 };
 
 use super::{Shared, lock};
-use crate::feed::FeedError;
+use crate::feed::{EventFeed, FeedError};
 
 /// Decisions of one read.
 const PAGE: usize = 1_000;
@@ -89,19 +89,23 @@ impl Skips {
     }
 }
 
+/// Reads what was decided since.
+pub(crate) async fn read_on(feed: &dyn EventFeed, known: &mut Arc<Skips>) -> Result<(), FeedError> {
+    loop {
+        let page = feed.read_stream(StreamId::operations(), known.version, PAGE).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        let skips = Arc::make_mut(known);
+        page.iter().for_each(|event| skips.apply(event));
+    }
+}
+
 impl Shared {
     /// What operators have decided up to now.
     pub(crate) async fn read_skips(&self) -> Result<Arc<Skips>, FeedError> {
         let mut known = lock(&self.skips).clone();
-        loop {
-            let stream = StreamId::operations();
-            let page = self.feed.read_stream(stream, known.version, PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            let skips = Arc::make_mut(&mut known);
-            page.iter().for_each(|event| skips.apply(event));
-        }
+        read_on(&*self.feed, &mut known).await?;
         let mut kept = lock(&self.skips);
         if known.version > kept.version {
             *kept = known.clone();

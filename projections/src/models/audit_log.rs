@@ -18,6 +18,7 @@ use crate::{
     ReadModels,
     cache::AnyRows,
     feed::EventFeed,
+    models::seat_availability::AsOf,
     origins::{AnyOrigins, Origins, PackedId, ShowNumber, ShowNumbers},
     page::{Page, PageRequest, QueryError},
     postings::{
@@ -395,6 +396,8 @@ pub struct AuditFilter {
     pub from: Option<Timestamp>,
     /// Recorded before then.
     pub until: Option<Timestamp>,
+    /// As the list stood then.
+    pub as_of: Option<AsOf>,
 }
 
 /// The entries at positions, of what was asked for.
@@ -437,6 +440,7 @@ impl ReadModels {
         let (lease, last) = self.engine().lease_at(AUDIT_LOG.name);
         let mut lists = Lists::up_to(&lease, last);
         lists.between(feed, filter.from, filter.until).await?;
+        lists.as_of(feed, filter.as_of).await?;
         if let Some(tenant) = tenant {
             lists.and(Wanted::In(List::Organizer(tenant), None));
         }

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ReadModels,
     cache::{AnyRows, Cache, Log, Record, doc, read, read_doc},
-    models::{tenant_filter, time_range},
+    engine::Lease,
+    models::{seat_availability::AsOf, tenant_filter, time_range},
     page::{List, Page, PageRequest, QueryError},
     projection::{ByShow, Fold, Inconsistent, Projection, ShowEvents},
     rows::{Column, Filter, Key, Row, RowError, Table, Value},
@@ -312,9 +313,30 @@ pub struct ScanFilter {
     pub from: Option<Timestamp>,
     /// Recorded before then.
     pub until: Option<Timestamp>,
+    /// As the list stood then.
+    pub as_of: Option<AsOf>,
 }
 
 impl ScanFilter {
+    /// What was recorded in the time that is wanted, and had happened by the moment asked for.
+    async fn range(&self, lease: &Lease) -> Result<Vec<Filter>, RowError> {
+        let times = (self.from, self.until);
+        let mut filters = time_range(lease, &SCANNED, "position", times).await?;
+        match self.as_of {
+            None => {}
+            Some(AsOf::Position(position)) => {
+                let last = i64::try_from(position.0).unwrap_or(i64::MAX);
+                filters.push(Filter::AtMost("position", last));
+            }
+            Some(AsOf::Time(time)) => {
+                let then = Timestamp::from_micros(time.as_micros().saturating_add(1));
+                let until = (None, Some(then));
+                filters.extend(time_range(lease, &SCANNED, "position", until).await?);
+            }
+        }
+        Ok(filters)
+    }
+
     fn filters(&self, tenant: Option<OrganizerId>) -> Vec<Filter> {
         let mut filters = tenant_filter(tenant);
         filters.extend(self.show.map(|show| Filter::is("show", show)));
@@ -337,8 +359,7 @@ impl ReadModels {
     ) -> Result<Page<ScanView>, QueryError> {
         let lease = self.engine().lease(SCANS.name);
         let mut filters = filter.filters(tenant);
-        let range = (filter.from, filter.until);
-        filters.extend(time_range(&lease, &SCANNED, "position", range).await?);
+        filters.extend(filter.range(&lease).await?);
         let list = List { table: &SCANNED, filters, order: vec!["position"] };
         list.page(&lease, page).await?.decode(|row| read_doc(&SCANNED, row, "doc"))
     }
@@ -351,8 +372,7 @@ impl ReadModels {
     ) -> Result<u64, QueryError> {
         let lease = self.engine().lease(SCANS.name);
         let mut filters = filter.filters(tenant);
-        let range = (filter.from, filter.until);
-        filters.extend(time_range(&lease, &SCANNED, "position", range).await?);
+        filters.extend(filter.range(&lease).await?);
         Ok(lease.count(&SCANNED, filters).await?)
     }
 }

@@ -66,6 +66,7 @@ impl Simulation {
         self.swept().await?;
         self.alive().await?;
         self.audit.at_rest()?;
+        self.parts.iter().try_for_each(|part| part.at_rest())?;
         self.money()?;
         self.acknowledged().await?;
         self.read_models().await

@@ -11,6 +11,7 @@ mod http_polls;
 mod limits;
 mod lists;
 mod operations;
+mod past;
 mod queries;
 mod recipes;
 mod refusals;

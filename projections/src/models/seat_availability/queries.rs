@@ -100,7 +100,7 @@ impl ReadModels {
         }
         let now = match as_of {
             AsOf::Time(time) => time,
-            AsOf::Position(position) => self.time_of(position, &events).await?,
+            AsOf::Position(position) => self.time_at(position, &events).await?,
         };
         let mut fold = (SEAT_AVAILABILITY.fold)();
         let skipped = self.engine().shared.read_skips().await?.of(SEAT_AVAILABILITY.name);
@@ -113,7 +113,7 @@ impl ReadModels {
     }
 
     /// When the last event up to a position was recorded; at least when the last of these was.
-    async fn time_of(
+    async fn time_at(
         &self,
         position: Position,
         events: &[Arc<StoredEvent>],
