@@ -8,6 +8,8 @@ mod damage;
 mod demo;
 mod documents;
 mod help;
+mod metrics;
 mod program;
 mod serve;
 mod tools;
+mod traces;
