@@ -3,7 +3,7 @@
 import { figure } from "./words.js";
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
-const [WIDTH, HEIGHT, LEFT, TOP, BOTTOM] = [320, 122, 40, 8, 18];
+const [WIDTH, HEIGHT, LEFT, TOP, BOTTOM] = [420, 130, 42, 8, 18];
 
 function draw(kind, attributes, text) {
   const element = document.createElementNS(NAMESPACE, kind);

@@ -69,10 +69,10 @@ export class History {
     return Math.max(0, sum(newest.samples, name, wanted) - sum(from.samples, name, wanted));
   }
 
-  /** A counter's growth each second, between one reading and the next. */
-  rates(name, wanted = {}) {
+  /** A counter's growth each second, between readings that are `width` apart. */
+  rates(name, wanted = {}, width = 3) {
     return this.kept.slice(1).map((entry, at) => {
-      const before = this.kept[at];
+      const before = this.kept[Math.max(0, at + 1 - width)];
       const grown = sum(entry.samples, name, wanted) - sum(before.samples, name, wanted);
       return { at: entry.at, value: Math.max(0, grown) / ((entry.at - before.at) / 1000) };
     });

@@ -174,7 +174,7 @@ function tiles() {
     tile("commit", `${ms(p50)} / ${ms(p99)} ms`, batches ? say("perBatch", { n: figure(events / batches) }) : "",
       worse(p99 ?? 0, 0.1, 1)),
     tile("refusedShare", `${figure(100 * share)} %`, say("ofOperations", { n: figure(mutations) }), worse(share, 0.3, 1.1)),
-    tile("disk", bytes(free), say("ofMost", { most: bytes(value("hakken_disk_size_bytes")) }), worse(full, 0.85, 0.95)),
+    tile("disk", bytes(free), say("ofSize", { size: bytes(value("hakken_disk_size_bytes")) }), worse(full, 0.85, 0.95)),
     tile("connections", figure(value("hakken_connections")), say("subscriptions", { n: figure(value("hakken_subscriptions")) })),
     tile("duty", say(duty ? "dutyYes" : "dutyNo"), say(duty ? "dutyAbout" : "dutyOther"), duty ? "good" : ""),
     tile("backup", backup === undefined ? say("backupNever") : clock(backup * 1000, true),

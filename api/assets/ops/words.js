@@ -2,7 +2,7 @@
 
 const english = {
   title: "operations", forget: "Forget the key", enter: "Watch", no: "No",
-  enterTitle: "Whoever runs the engine", keyLabel: "Operator key",
+  enterTitle: "For whoever runs the engine", keyLabel: "Operator key",
   keyAbout: "The key stays in this window, until it is closed, and is sent to this server alone.",
   now: "Now", charts: "The last five minutes", models: "Read models", processes: "Processes",
   codes: "Refusals and errors by code", newest: "The newest refusals and errors",
@@ -12,7 +12,7 @@ const english = {
   gone: "The server does not answer. What you see is old; the page asks again by itself.",
   refused: "The server does not carry this out: {message}",
   ready: "ready", notReady: "not ready", silent: "no answer", watching: "{label} · version {version}",
-  queue: "Write queue", ofMost: "of {most}", lag: "Furthest behind", positions: "{n} positions",
+  queue: "Write queue", ofMost: "of {most}", ofSize: "of {size}", lag: "Furthest behind", positions: "{n} positions",
   commit: "Commit, p50 / p99", perBatch: "{n} events a batch", refusedShare: "Refused mutations",
   ofOperations: "of {n} a minute", disk: "Disk free", connections: "Connections",
   subscriptions: "{n} subscriptions", duty: "On duty", dutyYes: "this server", dutyNo: "another server",
@@ -56,7 +56,7 @@ const japanese = {
   gone: "サーバーが応答しません。表示は古い情報です。自動的に再接続します。",
   refused: "サーバーが実行を拒否しました: {message}",
   ready: "正常", notReady: "準備未完了", silent: "応答なし", watching: "{label} · バージョン {version}",
-  queue: "書き込み待ち", ofMost: "上限 {most}", lag: "最大の遅れ", positions: "{n} 件",
+  queue: "書き込み待ち", ofMost: "上限 {most}", ofSize: "全体 {size}", lag: "最大の遅れ", positions: "{n} 件",
   commit: "コミット p50 / p99", perBatch: "1バッチ {n} イベント", refusedShare: "拒否された操作",
   ofOperations: "毎分 {n} 件中", disk: "ディスク空き", connections: "接続数",
   subscriptions: "購読 {n} 件", duty: "担当", dutyYes: "このサーバー", dutyNo: "別のサーバー",
@@ -129,6 +129,6 @@ export function lasting(seconds) {
 }
 
 export function clock(at, withDay = false) {
-  const options = withDay ? { dateStyle: "short", timeStyle: "short" } : { timeStyle: "medium" };
+  const options = withDay ? { dateStyle: "short", timeStyle: "short", hourCycle: "h23" } : { timeStyle: "medium", hourCycle: "h23" };
   return new Intl.DateTimeFormat(language, options).format(new Date(at));
 }
