@@ -32,6 +32,9 @@ pub struct WriteOptions {
     pub on_duty: Option<watch::Receiver<bool>>,
     /// Who is told of requests that are sampled.
     pub tracer: Option<Arc<dyn Tracer>>,
+    /// How many events a process may be behind before it first looks what of them is answered
+    /// already, in the place of answering all of them again.
+    pub far_behind: u64,
 }
 
 impl Default for WriteOptions {
@@ -42,6 +45,7 @@ impl Default for WriteOptions {
             runtime: None,
             on_duty: None,
             tracer: None,
+            far_behind: 20_000,
         }
     }
 }
@@ -68,8 +72,9 @@ impl WriteSide {
         let Ports { store, side, .. } = ports;
         let duty = options.on_duty.map_or_else(Duty::always, Duty::while_true);
         let run = |process| {
-            let tracer = tracer.clone();
-            Arc::new(start_traced(process, store.clone(), side.clone(), duty.clone(), tracer))
+            let (store, side, duty) = (store.clone(), side.clone(), duty.clone());
+            let (far_behind, tracer) = (options.far_behind, tracer.clone());
+            Arc::new(start_traced(process, store, side, duty, far_behind, tracer))
         };
         let checkout = run(Arc::new(Checkout::new(engine.clone())));
         let refunds = run(Arc::new(Refunds::new(engine.clone(), payments)));
