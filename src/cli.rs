@@ -154,6 +154,12 @@ pub struct Serve {
     /// How the log is written to standard error.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "HAKKEN_LOG_FORMAT")]
     pub log: LogFormat,
+    /// Send traces (OTLP over HTTP, protobuf) to this collector, such as http://127.0.0.1:4318.
+    /// The standard's variables are heard, too: OTEL_EXPORTER_OTLP_ENDPOINT in the place of this,
+    /// OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER (such as parentbased_traceidratio) with
+    /// OTEL_TRACES_SAMPLER_ARG (such as 0.01), OTEL_RESOURCE_ATTRIBUTES, OTEL_BSP_….
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
     /// Which documents are carried out.
     #[command(flatten)]
     pub documents: Documents,

@@ -11,6 +11,7 @@ mod node;
 mod recovery;
 mod serve;
 mod store;
+mod telemetry;
 mod tools;
 mod wiring;
 

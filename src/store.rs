@@ -5,7 +5,7 @@ use std::{
     fmt,
     fs::{File, OpenOptions, TryLockError},
     str::FromStr,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use anyhow::{Context, Result, bail};
@@ -125,6 +125,14 @@ impl Store {
         match self {
             Self::Embedded(_) => None,
             Self::Postgres { lease, .. } => Some(lease.held()),
+        }
+    }
+
+    /// Connections that were made to a database, counted as they are made.
+    pub fn connections_made(&self) -> Option<Arc<AtomicU64>> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Postgres { store, .. } => Some(store.connections_made()),
         }
     }
 

@@ -2,7 +2,7 @@
 //! another that builds it anew beside them.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use crate::{
     feed::{EventFeed, FeedError},
     projection::Projection,
     rows::{Build, BuildId, Changes, Checkpoint, Filter, Purpose, Query, Row, RowError, RowStore},
+    trace::FoldTracer,
 };
 
 mod ahead;
@@ -138,6 +139,8 @@ pub(crate) struct Shared {
     slots: Vec<Arc<Slot>>,
     /// What operators decided, as far as it was read.
     skips: Mutex<Arc<Skips>>,
+    /// Who is told of sampled events, if anybody is.
+    tracer: OnceLock<Arc<dyn FoldTracer>>,
 }
 
 /// The running projections. Dropping it ends every task where it stands, as a crash would.
@@ -264,7 +267,8 @@ impl Engine {
             }
             slots.push(slot);
         }
-        let shared = Arc::new(Shared { feed, rows, clock, slots, skips: Mutex::default() });
+        let (skips, tracer) = (Mutex::default(), OnceLock::new());
+        let shared = Arc::new(Shared { feed, rows, clock, slots, skips, tracer });
         let engine = Self { shared, tasks: Mutex::new(JoinSet::new()) };
         for slot in &engine.shared.slots {
             lock(&engine.tasks).spawn(runner::run(engine.shared.clone(), slot.clone()));
@@ -275,6 +279,11 @@ impl Engine {
             let _ = engine.start_build(&slot, BuildKind::Rebuild, halted);
         }
         Ok(engine)
+    }
+
+    /// From now on, sampled events are told to this. The first who is named stays.
+    pub(crate) fn trace(&self, tracer: Arc<dyn FoldTracer>) {
+        drop(self.shared.tracer.set(tracer));
     }
 
     pub(crate) fn slot(&self, name: &str) -> Result<&Arc<Slot>, UnknownProjection> {

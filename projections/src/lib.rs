@@ -17,6 +17,7 @@ mod read_models;
 pub mod rows;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod trace;
 
 pub use cache::{AnyRows, Cache, Log, Record};
 pub use engine::{

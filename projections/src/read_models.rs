@@ -25,6 +25,7 @@ use crate::{
     },
     projection::Projection,
     rows::{Checkpoint, RowStore},
+    trace::FoldTracer,
 };
 
 /// Every projection.
@@ -85,6 +86,12 @@ impl ReadModels {
             .collect();
         let engine = Engine::start(feed, rows, clock, projections).await?;
         Ok(Self(Arc::new(Inner { engine, boards })))
+    }
+
+    /// From now on, the folds of sampled events are told to this tracer; a second one is not
+    /// heard.
+    pub fn trace(&self, tracer: Arc<dyn FoldTracer>) {
+        self.0.engine.trace(tracer);
     }
 
     pub(crate) fn engine(&self) -> &Engine {

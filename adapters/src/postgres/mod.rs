@@ -19,7 +19,7 @@ mod schema;
 mod side;
 mod tail;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
@@ -107,6 +107,12 @@ impl PostgresStore {
     /// Asks to be the one process that runs what must run once. See [`Lease`].
     pub fn lease(&self) -> Lease {
         Lease::start(&self.shared.database)
+    }
+
+    /// Connections that were made, beside those that read: a few at the start, and one more for
+    /// each that was lost. Counted as they are made.
+    pub fn connections_made(&self) -> Arc<AtomicU64> {
+        self.shared.database.made()
     }
 
     /// Waits for what is being appended, then closes every connection.

@@ -4,7 +4,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
 use hakken_domain::{envelope::StoredEvent, names::EventId};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tracing::{error, info, warn};
 
 use super::{
@@ -15,7 +15,10 @@ use super::{
     pace::Pace,
     skips::Skips,
 };
-use crate::rows::{Build, BuildId, Checkpoint};
+use crate::{
+    rows::{Build, BuildId, Checkpoint},
+    trace::{FoldSpan, Sampled},
+};
 
 /// Positions behind the newest event from which a projection catches up in bulk.
 const FAR_BEHIND: u64 = 20_000;
@@ -173,7 +176,12 @@ async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Contr
         if !Arc::ptr_eq(&slot.served(), &build) {
             return End::Asked;
         }
-        match folding.process(events).await {
+        let tracing = Tracing::begin(shared, slot.projection.name, &events);
+        let outcome = folding.process(events).await;
+        if let Some(tracing) = tracing {
+            tracing.end(folding.checkpoint, outcome.is_ok());
+        }
+        match outcome {
             Ok(folded) => {
                 slot.moved(&folded.changes, folding.checkpoint);
                 if let Some(poison) = folded.poison {
@@ -185,6 +193,31 @@ async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Contr
         if let Some(reason) = ended {
             return End::Failed(reason);
         }
+    }
+}
+
+/// A batch with events of sampled requests.
+struct Tracing {
+    sampled: Box<dyn Sampled>,
+    projection: &'static str,
+    began: Instant,
+    events: usize,
+}
+
+impl Tracing {
+    fn begin(
+        shared: &Shared,
+        projection: &'static str,
+        events: &[Arc<StoredEvent>],
+    ) -> Option<Self> {
+        let sampled = shared.tracer.get()?.sampled(events)?;
+        Some(Self { sampled, projection, began: Instant::now(), events: events.len() })
+    }
+
+    fn end(self, checkpoint: Checkpoint, committed: bool) {
+        let Self { sampled, projection, began, events } = self;
+        let (ended, position) = (Instant::now(), checkpoint.position);
+        sampled.folded(&FoldSpan { projection, began, ended, events, position, committed });
     }
 }
 

@@ -87,7 +87,7 @@ async fn house() -> House {
 impl House {
     /// Something at the show's gates that no release can read comes to be in the store.
     async fn poison(&self) -> u64 {
-        let show = ShowId::parse(&self.on_sale.show.as_str().into()).expect("a show");
+        let show = ShowId::parse(self.on_sale.show.as_str()).expect("a show");
         let stream = StreamId::gate(show);
         let event =
             NewEvent { kind: "code-refused", ..stores::event(r#"{"gate":"north","who":7}"#) };
