@@ -31,7 +31,7 @@ use crate::{
     auth::{self, Anybody, AuthError, Caller},
     faults::Fault,
     limits::Cost,
-    schema::{batch::Batches, context::IdempotencyHeader},
+    schema::{batch::Batches, context::IdempotencyHeader, pace::Pace},
 };
 
 /// What a poll costs of which nothing has changed.
@@ -278,8 +278,9 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
     if document.polls && !wants_cost {
         request = request.data(note.clone());
     }
+    let pace = Arc::new(Pace::default());
     let request = request.data(Anybody(caller)).data(idempotency).data(Batches::default());
-    let mut response = app.schema.execute(request).await;
+    let mut response = app.schema.execute(request.data(pace.clone())).await;
     let executed = coded(&mut response);
     let cost = wants_cost.then(|| pass.cost(document.actual_cost(&response.data)));
     if executed {
@@ -290,14 +291,18 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
             app.stored.keep(keep);
         }
     }
-    let answer = match serde_json::to_vec(&Answer::of(&response, executed).with_cost(cost)) {
-        Ok(answer) => Content::new(media.header(), answer),
-        Err(error) => {
-            let fault = Fault::Internal(error.to_string());
+    let written = pace.beside(move || Written::of(response, executed, cost)).await;
+    let Written { bytes, errors } = match written {
+        Some(Ok(written)) => written,
+        // None comes when the server ends.
+        failed => {
+            let words = failed.and_then(Result::err).map(|error| error.to_string());
+            let fault = Fault::Internal(words.unwrap_or_default());
             return super::fault(StatusCode::INTERNAL_SERVER_ERROR, &fault);
         }
     };
-    let is_whole = executed && response.errors.is_empty();
+    let answer = Content::new(media.header(), bytes);
+    let is_whole = executed && errors.is_empty();
     if let (Some(polled), true) = (note.take(), is_whole) {
         app.polls.keep(&poll, media, polled, answer.clone());
     }
@@ -305,7 +310,7 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
         Keeping::Asking if !is_whole => Keeping::Forbidden,
         keeping => keeping,
     };
-    let later = response.errors.iter().filter_map(retry_after).max();
+    let later = errors.iter().filter_map(retry_after).max();
     let mut response = answer.response(&headers, keeping).await;
     if !executed {
         *response.status_mut() = media.request_error();
@@ -314,6 +319,19 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
+}
+
+/// An answer as it is sent, and the errors that stand in it.
+struct Written {
+    bytes: Vec<u8>,
+    errors: Vec<async_graphql::ServerError>,
+}
+
+impl Written {
+    fn of(response: Response, executed: bool, cost: Option<Cost>) -> serde_json::Result<Self> {
+        let bytes = serde_json::to_vec(&Answer::of(&response, executed).with_cost(cost))?;
+        Ok(Self { bytes, errors: response.errors })
+    }
 }
 
 /// The answer to an operation of a kind that may not come this way.

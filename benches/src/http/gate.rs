@@ -66,13 +66,19 @@ impl Door {
         runtime.block_on(door.serve())
     }
 
-    async fn serve(self) -> Result<()> {
+    /// The door in this very program, and an operator's key.
+    pub async fn here(self) -> Result<(Router, String)> {
         let api = engine().await?;
         let key = create_operator_key(api.write.desk(), &api.secret, &Secrets).await?;
         let router = match self {
             Self::Gate => router(api),
             Self::Plain => plain(api),
         };
+        Ok((router, key))
+    }
+
+    async fn serve(self) -> Result<()> {
+        let (router, key) = self.here().await?;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         println!("Hakken serves http://{}/graphql\n{key}", listener.local_addr()?);
         Ok(axum::serve(listener, router).await?)

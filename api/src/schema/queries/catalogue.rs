@@ -52,7 +52,7 @@ impl CatalogueQuery {
         answer(async move {
             let caller = asked.with(Right::SeeEngine)?;
             let id: OrganizerId = argument("id", &id)?;
-            visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
             let found = asked.api.models.organizer(caller.organizer, id).await?;
             Ok(found.map(Organizer::from))
         })
@@ -82,7 +82,7 @@ impl CatalogueQuery {
             let sees = caller.organizer;
             let page = PageArguments { first, after, last, before, order: None };
             let page = page.request()?;
-            visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.organizers(sees, &page).await?.into()))
         })
         .await
@@ -113,7 +113,7 @@ impl CatalogueQuery {
             let sees = sees(caller, organizer.as_ref())?;
             let page = PageArguments { first, after, last, before, order: None };
             let page = page.request()?;
-            visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.api_keys(sees, &page).await?.into()))
         })
         .await
@@ -132,7 +132,7 @@ impl CatalogueQuery {
         answer(async move {
             let caller = asked.with(Right::SeeShows)?;
             let id: VenueId = argument("id", &id)?;
-            visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
             let found = asked.api.models.venue(caller.organizer, id).await?;
             Ok(found.map(Venue::from))
         })
@@ -164,7 +164,7 @@ impl CatalogueQuery {
             let sees = sees(caller, organizer.as_ref())?;
             let page = PageArguments { first, after, last, before, order: None };
             let page = page.request()?;
-            visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.venues(sees, &page).await?.into()))
         })
         .await
@@ -183,7 +183,7 @@ impl CatalogueQuery {
         answer(async move {
             let caller = asked.with(Right::SeeShows)?;
             let id: ShowId = argument("id", &id)?;
-            visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
             let found = asked.api.models.show(caller.organizer, id).await?;
             Ok(found.map(Show::from))
         })
@@ -224,7 +224,7 @@ impl CatalogueQuery {
                 starts_from: filter.starts_from.map(|time| time.0),
                 starts_until: filter.starts_until.map(|time| time.0),
             };
-            visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.shows(sees, &filter, &page).await?.into()))
         })
         .await

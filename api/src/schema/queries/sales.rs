@@ -116,7 +116,7 @@ impl SalesQuery {
         answer(async move {
             let caller = asked.with(Right::SeeSales)?;
             let id: HoldId = argument("id", &id)?;
-            visible::wait(asked.api, "holds", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "holds", at_least.map(|at| at.0)).await?;
             let found = asked.api.models.hold(caller.organizer, id).await?;
             let now = asked.api.write.engine().clock().now();
             Ok(found.map(|view| Hold::from_view(view, now)))
@@ -157,7 +157,7 @@ impl SalesQuery {
                 buyer: name("filter.buyer", filter.buyer)?,
                 status: filter.status.map(Into::into),
             };
-            visible::wait(asked.api, "holds", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "holds", at_least.map(|at| at.0)).await?;
             let found = asked.api.models.holds(sees, &filter, &page).await?;
             let now = asked.api.write.engine().clock().now();
             Ok(Some(found.map(|view| Hold::from_view(view, now)).into()))
@@ -178,7 +178,7 @@ impl SalesQuery {
         answer(async move {
             let caller = asked.with(Right::SeeSales)?;
             let id: OrderId = argument("id", &id)?;
-            visible::wait(asked.api, "orders", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "orders", at_least.map(|at| at.0)).await?;
             let found = asked.api.models.order(caller.organizer, id).await?;
             Ok(found.map(Order::from))
         })
@@ -218,7 +218,7 @@ impl SalesQuery {
                 buyer: name("filter.buyer", filter.buyer)?,
                 status: filter.status.map(Into::into),
             };
-            visible::wait(asked.api, "orders", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "orders", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.orders(sees, &filter, &page).await?.into()))
         })
         .await
@@ -256,7 +256,7 @@ impl SalesQuery {
                 order: filter.order.map(|id| argument("filter.order", &id)).transpose()?,
                 status: filter.status.map(Into::into),
             };
-            visible::wait(asked.api, "orders", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "orders", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.refunds(sees, &filter, &page).await?.into()))
         })
         .await
@@ -275,7 +275,7 @@ impl SalesQuery {
         answer(async move {
             let caller = asked.with(Right::SeeTickets)?;
             let id: TicketId = argument("id", &id)?;
-            visible::wait(asked.api, "tickets", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "tickets", at_least.map(|at| at.0)).await?;
             let found = asked.api.models.ticket(caller.organizer, id).await?;
             Ok(found.map(Ticket::from))
         })
@@ -316,7 +316,7 @@ impl SalesQuery {
                 buyer: name("filter.buyer", filter.buyer)?,
                 status: filter.status.map(Into::into),
             };
-            visible::wait(asked.api, "tickets", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "tickets", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.tickets(sees, &filter, &page).await?.into()))
         })
         .await
@@ -359,7 +359,7 @@ impl SalesQuery {
                 from: filter.from.map(|time| time.0),
                 until: filter.until.map(|time| time.0),
             };
-            visible::wait(asked.api, "scans", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "scans", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.scans(sees, &filter, &page).await?.into()))
         })
         .await
@@ -378,7 +378,7 @@ impl SalesQuery {
         answer(async move {
             let caller = asked.with(Right::SeeSales)?;
             let show: ShowId = argument("show", &show)?;
-            visible::wait(asked.api, "sales", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "sales", at_least.map(|at| at.0)).await?;
             let found = asked.api.models.show_sales(caller.organizer, show).await?;
             Ok(found.map(SalesReport::from))
         })
@@ -399,7 +399,7 @@ impl SalesQuery {
         answer(async move {
             let caller = asked.with(Right::SeeSales)?;
             let sees = sees(caller, organizer.as_ref())?;
-            visible::wait(asked.api, "sales", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "sales", at_least.map(|at| at.0)).await?;
             let found = asked.api.models.money(sees).await?;
             Ok(Some(found.into_iter().map(MoneyReport::from).collect()))
         })

@@ -26,7 +26,7 @@ pub use organizer::{ApiKey, Organizer, Role};
 pub use places::{Legs, LegsInput, PoolPlacesInput, PoolPlacesView};
 pub use projection::{AsOfInput, BuildReport, Process, Projection};
 pub use report::{MoneyReport, SalesReport};
-pub use show::{Entry, IssuanceMode, SalesRulesInput, Show};
+pub use show::{Entry, IssuanceMode, Sales, SalesRulesInput, Show};
 pub use ticket::{Ticket, TicketStatus};
 pub use venue::{SeatMap, Venue};
 

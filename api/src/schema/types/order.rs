@@ -19,6 +19,7 @@ use crate::{
     schema::{
         context::{Answer, Asked, answer},
         load,
+        pace::Together,
         scalars::{CurrencyCode, DateTime},
         visible,
     },
@@ -215,7 +216,7 @@ impl Order {
     }
 
     /// What was ordered, cancelled items too.
-    async fn items(&self) -> Vec<OrderItem> {
+    async fn items(&self) -> Together<OrderItem> {
         let item = |(item, cancelled): &(Item, bool)| OrderItem {
             item: item.clone(),
             cancelled: *cancelled,
@@ -275,14 +276,14 @@ impl Order {
     }
 
     /// The refunds, in the order in which they were asked for.
-    async fn refunds(&self, ctx: &Context<'_>) -> Answer<Vec<Refund>> {
+    async fn refunds(&self, ctx: &Context<'_>) -> Answer<Together<Refund>> {
         let asked = Asked::of(ctx);
         answer(async move {
             if let Source::State { refunds, .. } = &self.source {
-                return Ok(Some(refunds.clone()));
+                return Ok(Some(Together(refunds.clone())));
             }
             let caller = asked.with(Right::SeeSales)?;
-            Ok(Some(asked.links(caller).refunds_of(self.id).await?))
+            Ok(Some(Together(asked.links(caller).refunds_of(self.id).await?)))
         })
         .await
     }
@@ -293,7 +294,7 @@ impl Order {
     }
 
     /// The tickets that were made for it, in the order of its items; none before it is confirmed.
-    async fn tickets(&self, ctx: &Context<'_>) -> Answer<Vec<Ticket>> {
+    async fn tickets(&self, ctx: &Context<'_>) -> Answer<Together<Ticket>> {
         let asked = Asked::of(ctx);
         answer(async move {
             let caller = asked.with(Right::SeeTickets)?;
@@ -302,7 +303,7 @@ impl Order {
                 Source::View { .. } => asked.links(caller).tickets_of(self.id).await?,
             };
             tickets.sort_by_key(Ticket::item_number);
-            Ok(Some(tickets))
+            Ok(Some(Together(tickets)))
         })
         .await
     }
