@@ -171,10 +171,7 @@ impl<T: OutputType> OutputType for OneByOne<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        pin::pin,
-        task::{Context, Poll, Waker},
-    };
+    use std::{future::poll_fn, pin::pin};
 
     use async_graphql::{EmptyMutation, EmptySubscription, Object, Request, Schema, SimpleObject};
 
@@ -203,47 +200,44 @@ mod tests {
         Plain { value }
     }
 
-    /// Carries a query out and counts how often it gave the core away.
-    fn polls(outer: usize, inner: usize) -> (usize, Arc<Pace>) {
+    /// Carries a query out, and counts how often it had the core.
+    async fn steps(outer: usize, inner: usize) -> (usize, Arc<Pace>) {
         let schema = Schema::new(Query, EmptyMutation, EmptySubscription);
         let pace = Arc::new(Pace::default());
         let text =
             format!("{{ together(outer: {outer}, inner: {inner}) {{ values {{ value }} }} }}");
         let mut answer = pin!(schema.execute(Request::new(text).data(pace.clone())));
-        let mut polls = 1;
-        // Each time it wakes itself.
-        let mut context = Context::from_waker(Waker::noop());
-        loop {
-            if let Poll::Ready(response) = answer.as_mut().poll(&mut context) {
-                assert!(response.is_ok(), "{:?}", response.errors);
-                let data = response.data.into_json().unwrap();
-                let lists = data["together"].as_array().unwrap();
-                assert_eq!(lists.len(), outer);
-                for list in lists {
-                    let values = list["values"].as_array().unwrap();
-                    let values: Vec<_> = values.iter().map(|it| it["value"].as_u64()).collect();
-                    assert_eq!(values, (0..inner as u64).map(Some).collect::<Vec<_>>());
-                }
-                return (polls, pace);
-            }
-            polls += 1;
-            assert!(polls < 100_000, "it never ends");
+        let mut steps = 0;
+        let response = poll_fn(|context| {
+            steps += 1;
+            answer.as_mut().poll(context)
+        });
+        let response = response.await;
+        assert!(response.is_ok(), "{:?}", response.errors);
+        let data = response.data.into_json().unwrap();
+        let lists = data["together"].as_array().unwrap();
+        assert_eq!(lists.len(), outer);
+        for list in lists {
+            let values = list["values"].as_array().unwrap();
+            let values: Vec<_> = values.iter().map(|it| it["value"].as_u64()).collect();
+            assert_eq!(values, (0..inner as u64).map(Some).collect::<Vec<_>>());
         }
+        (steps, pace)
     }
 
-    #[test]
-    fn a_small_answer_is_made_at_once() {
-        let (polls, pace) = polls(20, 20);
-        assert_eq!(polls, 1);
+    #[tokio::test]
+    async fn a_small_answer_is_made_at_once() {
+        let (steps, pace) = steps(20, 20).await;
+        assert_eq!(steps, 1);
         assert!(!pace.ends_large());
     }
 
     #[tokio::test]
     async fn a_large_answer_gives_the_core_away_again_and_again() {
         for (outer, inner) in [(1, 40_000), (400, 100), (20_000, 1), (4_000, 0)] {
-            let (polls, pace) = polls(outer, inner);
+            let (steps, pace) = steps(outer, inner).await;
             let rounds = (outer * (inner + 1)) as u64 / AT_ONCE;
-            assert!(polls as u64 >= rounds / 2, "{outer} of {inner}: {polls} polls");
+            assert!(steps as u64 >= rounds / 2, "{outer} of {inner}: {steps} steps");
             assert!(pace.ends_large(), "{outer} of {inner}");
             assert!(!pace.ends_large(), "the next answer is another one");
         }
