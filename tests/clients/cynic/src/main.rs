@@ -41,6 +41,7 @@ async fn main() -> Result<(), Failure> {
     let taken = ask(&url, &sale.seller, held(&sale, "S1", "again"))?.hold_seats;
     let taken = taken.ok_or("no answer")?;
     assert_eq!((taken.hold, &taken.user_errors[0].code), (None, &ErrorCode::SeatTaken));
+    assert!(taken.user_errors[0].message.contains("S1"), "{:?}", taken.user_errors);
     println!("sold and watched, cut off and gone on");
     Ok(())
 }
