@@ -450,6 +450,10 @@ pub struct Export {
     /// For operators: only what is this organizer's, such as organizer_01J….
     #[arg(long, value_name = "ID")]
     pub organizer: Option<String>,
+    /// Wait until everything up to this position is in the list, such as the position that a sale
+    /// was answered with: up to 5 seconds at a time, and a few times.
+    #[arg(long, value_name = "POSITION", value_parser = parse_position)]
+    pub at_least: Option<Position>,
     /// Of scans, issuanceHistory and auditLog: only up to this position.
     #[arg(long, value_name = "POSITION", value_parser = parse_position)]
     pub up_to: Option<Position>,

@@ -17,6 +17,7 @@ pub(crate) enum Fault {
     Busy,
     TooManyOperations { most: usize },
     TooSlow { seconds: u64, position: Option<Position> },
+    ExportTooSlow { seconds: u64 },
     Contended { attempts: u32 },
     Unavailable,
     ReadsUnavailable,
@@ -49,7 +50,7 @@ impl Fault {
             Self::Forbidden { .. } | Self::OtherOrganizer => "FORBIDDEN",
             Self::BadArgument { .. } => "BAD_USER_INPUT",
             Self::Busy | Self::TooManyOperations { .. } => "THROTTLED",
-            Self::TooSlow { .. } => "TOO_SLOW",
+            Self::TooSlow { .. } | Self::ExportTooSlow { .. } => "TOO_SLOW",
             Self::Contended { .. } => "CONTENDED",
             Self::Unavailable | Self::ReadsUnavailable => "SERVICE_UNAVAILABLE",
             Self::NotYetVisible { .. } => "NOT_YET_VISIBLE",
@@ -98,6 +99,10 @@ impl Fault {
                      Nothing is lost: {next}, and read faster."
                 )
             }
+            Self::ExportTooSlow { seconds } => format!(
+                "Nothing was taken of the export for {seconds} s, so nothing more is told here. \
+                 Nothing is lost: go on with `after` and this cursor, and read faster."
+            ),
             Self::Contended { attempts } => format!(
                 "Others changed the same thing {attempts} times in between. Nothing changed: try \
                  again, with the same idempotency key."

@@ -34,7 +34,7 @@ use crate::{
     faults::Fault,
     limits::Cost,
     metrics::Notice,
-    schema::{batch::Batches, context::IdempotencyHeader},
+    schema::{batch::Batches, context::IdempotencyHeader, pace::Pace},
 };
 
 /// What a poll costs of which nothing has changed.
@@ -286,9 +286,10 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
         request = request.data(note.clone());
     }
     let asker = caller.clone();
+    let pace = Arc::new(Pace::default());
     let request = request.data(Anybody(caller)).data(idempotency).data(Batches::default());
     let begun = Instant::now();
-    let work = app.schema.execute(request);
+    let work = app.schema.execute(request.data(pace.clone()));
     let mut response = traces::operation(&app, &document, work).await;
     app.metrics.carried_out(document.kind_name(), begun.elapsed());
     let executed = coded(&mut response);
@@ -302,14 +303,18 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
             app.stored.keep(keep);
         }
     }
-    let answer = match serde_json::to_vec(&Answer::of(&response, executed).with_cost(cost)) {
-        Ok(answer) => Content::new(media.header(), answer),
-        Err(error) => {
-            let fault = Fault::Internal(error.to_string());
+    let written = pace.beside(move || Written::of(response, executed, cost)).await;
+    let Written { bytes, errors } = match written {
+        Some(Ok(written)) => written,
+        // None comes when the server ends.
+        failed => {
+            let words = failed.and_then(Result::err).map(|error| error.to_string());
+            let fault = Fault::Internal(words.unwrap_or_default());
             return super::fault(StatusCode::INTERNAL_SERVER_ERROR, &fault);
         }
     };
-    let is_whole = executed && response.errors.is_empty();
+    let answer = Content::new(media.header(), bytes);
+    let is_whole = executed && errors.is_empty();
     if let (Some(polled), true) = (note.take(), is_whole) {
         app.polls.keep(&poll, media, polled, answer.clone());
     }
@@ -317,7 +322,7 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
         Keeping::Asking if !is_whole => Keeping::Forbidden,
         keeping => keeping,
     };
-    let later = response.errors.iter().filter_map(retry_after).max();
+    let later = errors.iter().filter_map(retry_after).max();
     let mut response = answer.response(&headers, keeping).await;
     if !executed {
         *response.status_mut() = media.request_error();
@@ -339,6 +344,19 @@ pub(super) fn failed(app: &App, caller: Option<&Caller>, errors: &[ServerError])
         let code = traces::code_of(error).unwrap_or_else(|| default_code(error)).to_owned();
         let notice = Notice::now(at, caller, field, &error.message);
         app.metrics.failed(Notice { code, ..notice });
+    }
+}
+
+/// An answer as it is sent, and the errors that stand in it.
+struct Written {
+    bytes: Vec<u8>,
+    errors: Vec<ServerError>,
+}
+
+impl Written {
+    fn of(response: Response, executed: bool, cost: Option<Cost>) -> serde_json::Result<Self> {
+        let bytes = serde_json::to_vec(&Answer::of(&response, executed).with_cost(cost))?;
+        Ok(Self { bytes, errors: response.errors })
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
     auth::{Anybody, Caller},
     faults::Fault,
     limits::Throttled,
-    schema::{FeedPlace, batch::Batches, context::IdempotencyHeader},
+    schema::{FeedPlace, batch::Batches, context::IdempotencyHeader, pace::Pace},
 };
 
 /// Most operations at once over all connections.
@@ -123,6 +123,7 @@ pub(super) struct Operation {
     pub(super) kind: &'static str,
     answers: Answers,
     place: Arc<FeedPlace>,
+    pace: Arc<Pace>,
 }
 
 impl Operation {
@@ -168,6 +169,7 @@ pub(super) fn admit(
     app.metrics.ran(kind);
     let span = span_of(kind, caller.as_ref());
     let place = Arc::new(FeedPlace::new(resume));
+    let pace = Arc::new(Pace::default());
     // Nobody without a key decides what is kept.
     let mut keep = caller.is_some().then(|| {
         let document = (!is_known).then(|| (text.clone(), document.clone()));
@@ -179,6 +181,7 @@ pub(super) fn admit(
         .data(Anybody(caller))
         .data(idempotency)
         .data(Batches::default())
+        .data(pace.clone())
         .data(place.clone());
     let schema = app.schema.clone();
     let subscribed = (kind == "subscription").then(|| app.metrics.subscribed());
@@ -208,13 +211,13 @@ pub(super) fn admit(
             }
         }
     });
-    Ok(Operation { kind, answers: Box::pin(answers), place })
+    Ok(Operation { kind, answers: Box::pin(answers), place, pace })
 }
 
 /// What is told of an operation.
 pub(super) enum Told {
     /// An answer; of the feed, with the position of its event.
-    Next { id: String, response: Box<Response>, at: Option<Position> },
+    Next { id: String, response: Box<Response>, at: Option<Position>, pace: Arc<Pace> },
     /// It failed, and is over.
     Failed { id: String, errors: Vec<ServerError> },
     /// It is over.
@@ -227,6 +230,7 @@ type Step = (String, Option<(Box<Response>, Option<Position>)>);
 struct Handle {
     abort: AbortHandle,
     place: Arc<FeedPlace>,
+    pace: Arc<Pace>,
     told: Option<Position>,
 }
 
@@ -252,7 +256,7 @@ impl Running {
 
     /// Begins an operation, whose id is free.
     pub(super) fn begin(&mut self, id: String, operation: Operation) {
-        let Operation { answers, place, .. } = operation;
+        let Operation { answers, place, pace, .. } = operation;
         let (abort, registration) = AbortHandle::new_pair();
         let (each, end, feed) = (id.clone(), id.clone(), place.clone());
         let steps = answers
@@ -260,7 +264,7 @@ impl Running {
             .map(move |answer| (each.clone(), Some((Box::new(answer), feed.reached()))))
             .chain(once(async move { (end, None) }));
         self.steps.push(Box::pin(Abortable::new(steps, registration)));
-        self.handles.insert(id, Handle { abort, place, told: None });
+        self.handles.insert(id, Handle { abort, place, pace, told: None });
     }
 
     /// Nothing more is told of this operation.
@@ -277,10 +281,11 @@ impl Running {
             match step {
                 Some((mut response, at)) => {
                     if graphql::coded(&mut response) {
-                        if let Some(handle) = self.handles.get_mut(&id) {
-                            handle.told = at;
-                        }
-                        return Told::Next { id, response, at };
+                        // Of one that was stopped just now nothing is told any more.
+                        let Some(handle) = self.handles.get_mut(&id) else { continue };
+                        handle.told = at;
+                        let pace = handle.pace.clone();
+                        return Told::Next { id, response, at, pace };
                     }
                     // Nothing was executed, or the subscription cannot go on: it is over.
                     self.stop(&id);

@@ -466,6 +466,28 @@ impl ReadModels {
         Ok(view.filter(|view| tenant.is_none_or(|tenant| view.organizer == tenant)))
     }
 
+    /// Organizers by their ids, in any order; a tenant sees itself alone.
+    pub async fn organizers_by_id(
+        &self,
+        tenant: Option<OrganizerId>,
+        organizers: &[OrganizerId],
+    ) -> Result<Vec<OrganizerView>, QueryError> {
+        let mut found: Vec<OrganizerView> = self.several(organizers).await?;
+        found.retain(|view| tenant.is_none_or(|tenant| view.organizer == tenant));
+        Ok(found)
+    }
+
+    /// API keys by their ids, in any order; those of another tenant are left out.
+    pub async fn api_keys_by_id(
+        &self,
+        tenant: Option<OrganizerId>,
+        api_keys: &[ApiKeyId],
+    ) -> Result<Vec<ApiKeyView>, QueryError> {
+        let mut found: Vec<ApiKeyView> = self.several(api_keys).await?;
+        found.retain(|view| tenant.is_none() || view.organizer == tenant);
+        Ok(found)
+    }
+
     /// Organizers; a tenant sees itself alone.
     pub async fn organizers(
         &self,
@@ -507,6 +529,23 @@ impl ReadModels {
         }
         let row: Option<MapRow> = self.one(&venue).await?;
         Ok(row.map(|row| row.0))
+    }
+
+    /// The seat maps that several venues have now. Whoever asks has seen that the venues are
+    /// theirs.
+    pub async fn venue_seat_maps(
+        &self,
+        venues: &[VenueId],
+    ) -> Result<Vec<(VenueId, SeatMap)>, QueryError> {
+        let keys = venues.iter().map(MapRow::key_values).collect();
+        let mut found = Vec::new();
+        for row in self.engine().lease(CATALOGUE.name).load(&MAPS, keys).await? {
+            let (venue, MapRow(map)) = MapRow::from_row(&row)?;
+            found.push((venue, map));
+            // Each map can be megabytes: others get the core between two of them.
+            tokio::task::yield_now().await;
+        }
+        Ok(found)
     }
 
     /// Venues, in the order in which they were registered.

@@ -246,6 +246,20 @@ impl ReadModels {
         Ok(view.filter(|view| tenant.is_none() || view.organizer == tenant))
     }
 
+    /// Holds by their ids, in any order; those of another tenant are left out.
+    pub async fn holds_by_id(
+        &self,
+        tenant: Option<OrganizerId>,
+        holds: &[HoldId],
+    ) -> Result<Vec<HoldView>, QueryError> {
+        let keys = holds.iter().map(HoldView::key_values).collect();
+        let rows = self.engine().lease(HOLDS.name).load(&TABLE, keys).await?;
+        let views = rows.iter().map(|row| Ok(HoldView::from_row(row)?.1));
+        let mut found: Vec<HoldView> = views.collect::<Result<_, RowError>>()?;
+        found.retain(|view| tenant.is_none() || view.organizer == tenant);
+        Ok(found)
+    }
+
     /// Holds, in the order in which they were made.
     pub async fn holds(
         &self,

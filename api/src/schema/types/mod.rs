@@ -29,7 +29,7 @@ pub(crate) use projection::event_at;
 pub use projection::{AsOfInput, BuildReport, Process, Projection};
 pub use refusal::NewestRefusal;
 pub use report::{MoneyReport, SalesReport};
-pub use show::{Entry, IssuanceMode, SalesRulesInput, Show};
+pub use show::{Entry, IssuanceMode, Sales, SalesRulesInput, Show};
 pub use ticket::{Ticket, TicketStatus};
 pub use venue::{SeatMap, Venue};
 
