@@ -1,6 +1,12 @@
 //! Appending: a batch for many streams is one statement on the one connection that writes.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use hakken_commands::store::{Append, Appended, StoreError};
 use hakken_domain::{
@@ -29,6 +35,9 @@ pub(super) struct Writer {
     connection: Mutex<Option<PgConnection>>,
     /// The server's name for the session: whoever listens need not be told what it wrote itself.
     session: watch::Sender<Option<u32>>,
+    /// Whether somebody else listens. Telling wakes a session of every process, this one's too: at
+    /// a commit for every millisecond that is no small part of what it costs.
+    tells: AtomicBool,
 }
 
 /// What stood in the store when an append was made.
@@ -44,7 +53,13 @@ impl Writer {
             database: database.clone(),
             connection: Mutex::default(),
             session: watch::Sender::new(None),
+            tells: AtomicBool::new(true),
         }
+    }
+
+    /// Whether there is anybody to tell.
+    pub(super) fn tell_others(&self, tells: bool) {
+        self.tells.store(tells, Ordering::Relaxed);
     }
 
     /// The server's name for the session that writes.
@@ -82,7 +97,8 @@ impl Writer {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let found = timeout(DEADLINE, append_once(&mut connection, batch, now)).await;
+        let tells = self.tells.load(Ordering::Relaxed);
+        let found = timeout(DEADLINE, append_once(&mut connection, batch, now, tells)).await;
         let found = found.map_err(|_| unavailable("PostgreSQL did not answer in time"))?;
         let found = found.map_err(fault::of)?;
         *place = Some(connection);
@@ -94,6 +110,7 @@ async fn append_once(
     connection: &mut PgConnection,
     batch: &[Append],
     now: Timestamp,
+    tells: bool,
 ) -> Result<Found, sqlx::Error> {
     let streams: Vec<String> = batch.iter().map(|append| append.stream.to_string()).collect();
     let expected: Vec<i64> = batch.iter().map(|append| signed(append.expected)).collect();
@@ -117,7 +134,7 @@ async fn append_once(
     }
     let (head, recorded_at, versions): (i64, i64, Vec<i64>) = sqlx::query_as(
         "SELECT head, recorded, versions
-         FROM hakken.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         FROM hakken.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(&streams)
     .bind(expected)
@@ -130,6 +147,7 @@ async fn append_once(
     .bind(metas)
     .bind(datas)
     .bind(now.as_micros())
+    .bind(tells)
     .fetch_one(connection)
     .await?;
     Ok(Found {
