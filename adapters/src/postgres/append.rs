@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use hakken_commands::store::{Append, Appended, StoreError};
 use hakken_domain::{
     envelope::{Position, Version},
@@ -28,6 +29,9 @@ use crate::{
     fault::unavailable,
     plan::{Plan, Planned, plan},
 };
+
+/// Streams that are read at once because another process had written them.
+const CONFLICTS_AT_ONCE: usize = 4;
 
 /// The connection that writes, while there is one.
 pub(super) struct Writer {
@@ -190,14 +194,17 @@ async fn append_distinct(
     let Plan { events, outcomes } = plan(batch, &versions, head, recorded_at);
     let events: Arc<[_]> = events.into();
     shared.tail.announce(&events);
-    let mut answers = Vec::with_capacity(outcomes.len());
-    for outcome in outcomes {
-        answers.push(match outcome {
-            Planned::Write(range) => Appended::Written(events[range].to_vec()),
-            Planned::Conflict { stream, expected } => {
-                Appended::Conflict { newer: newer(&shared.database, stream, expected).await? }
-            }
-        });
-    }
-    Ok(answers)
+    let answers = outcomes.into_iter().map(|outcome| {
+        let events = &events;
+        async move {
+            Ok(match outcome {
+                Planned::Write(range) => Appended::Written(events[range].to_vec()),
+                Planned::Conflict { stream, expected } => {
+                    Appended::Conflict { newer: newer(&shared.database, stream, expected).await? }
+                }
+            })
+        }
+    });
+    // Where processes share many streams, a batch has many conflicts.
+    stream::iter(answers).buffered(CONFLICTS_AT_ONCE).try_collect().await
 }
