@@ -11,6 +11,7 @@ mod node;
 mod recovery;
 mod serve;
 mod store;
+mod telemetry;
 mod tools;
 mod wiring;
 
@@ -18,7 +19,6 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use hakken_projections::BuildKind;
 
 use crate::cli::{Cli, Command, LogFormat};
 
@@ -58,12 +58,18 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Events(options) => tools::events::run(options).await?,
         Command::Export(options) => tools::export::run(options).await?,
         Command::Replay(options) => tools::replay::run(options).await?,
+        Command::Copy(options) => tools::copy::run(options).await?,
+        Command::Doctor(options) => return Ok(tools::doctor::run(options).await),
         Command::Rebuild(options) => {
-            tools::projections::run(options, BuildKind::Rebuild).await?;
+            tools::projections::rebuild(options).await?;
         }
         Command::Verify(options) => {
-            return tools::projections::run(options, BuildKind::Verify).await.map(verdict);
+            return tools::projections::verify(options).await.map(verdict);
         }
+        Command::Projections(options) => {
+            return tools::read_models::run(options).await.map(verdict);
+        }
+        Command::Skip(options) => tools::skip::run(options).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,11 +3,16 @@
 mod bounds;
 mod clients;
 mod cluster;
+mod copy;
 mod crash;
 mod damage;
 mod demo;
+mod doctor;
 mod documents;
 mod help;
+mod metrics;
 mod program;
+mod rebuilds;
 mod serve;
 mod tools;
+mod traces;

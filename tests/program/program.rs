@@ -19,7 +19,9 @@ pub fn hakken(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hakken"));
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
-        if name == "RUST_LOG" || name.to_string_lossy().starts_with("HAKKEN_") {
+        if name == "RUST_LOG"
+            || ["HAKKEN_", "OTEL_"].iter().any(|own| name.to_string_lossy().starts_with(own))
+        {
             command.env_remove(name);
         }
     }

@@ -1,6 +1,13 @@
 //! Connections: how they are made, how long a statement may take, and what is asked again.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use hakken_commands::store::StoreError;
@@ -64,6 +71,8 @@ pub(super) fn signed(number: u64) -> i64 {
 pub(super) struct Database {
     options: PgConnectOptions,
     readers: PgPool,
+    /// Connections of one's own that were made.
+    made: Arc<AtomicU64>,
 }
 
 impl Database {
@@ -94,7 +103,7 @@ impl Database {
             // is asked then.
             .test_before_acquire(false)
             .connect_lazy_with(options.clone());
-        Self { options, readers }
+        Self { options, readers, made: Arc::default() }
     }
 
     /// For messages: without a password.
@@ -111,9 +120,17 @@ impl Database {
     /// A connection of one's own.
     pub(super) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         match timeout(CONNECT, self.options.connect()).await {
-            Ok(connected) => connected,
+            Ok(connected) => {
+                self.made.fetch_add(u64::from(connected.is_ok()), Ordering::Relaxed);
+                connected
+            }
             Err(_) => Err(sqlx::Error::PoolTimedOut),
         }
+    }
+
+    /// How many of those were made, counted as they are made.
+    pub(super) fn made(&self) -> Arc<AtomicU64> {
+        self.made.clone()
     }
 
     /// The same, tried for some seconds.

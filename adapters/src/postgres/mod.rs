@@ -17,6 +17,7 @@
 mod append;
 mod connection;
 mod fault;
+mod import;
 mod lease;
 mod read;
 mod rows;
@@ -25,11 +26,11 @@ mod side;
 mod tail;
 mod tls;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use hakken_commands::store::{
-    Append, Appended, EventStore, EventStream, MAX_CONFLICT_EVENTS, StoreError,
+    Append, Appended, EventStore, EventStream, Imported, MAX_CONFLICT_EVENTS, StoreError,
 };
 use hakken_domain::{
     envelope::{Fingerprint, Position, StoredEvent, StreamId, Version},
@@ -80,9 +81,30 @@ impl PostgresStore {
         schema::bind_secret(&self.shared.database, check).await
     }
 
+    /// The check of the secret that the database is bound to, if it is to one.
+    pub async fn bound_secret(&self) -> Result<Option<Fingerprint>, StoreError> {
+        schema::bound_secret(&self.shared.database).await
+    }
+
+    /// Whether some process holds the lease now: a server runs on this database.
+    pub async fn is_served(&self) -> Result<bool, StoreError> {
+        lease::is_held(&self.shared.database).await
+    }
+
+    /// Where a database is, without a password.
+    pub fn name(&self) -> String {
+        self.shared.database.name()
+    }
+
     /// Asks to be the one process that runs what must run once. See [`Lease`].
     pub fn lease(&self) -> Lease {
         Lease::start(&self.shared.database)
+    }
+
+    /// Connections that were made, beside those that read: a few at the start, and one more for
+    /// each that was lost. Counted as they are made.
+    pub fn connections_made(&self) -> Arc<AtomicU64> {
+        self.shared.database.made()
     }
 
     /// Waits for what is being appended, then closes every connection.
@@ -127,6 +149,15 @@ impl EventStore for PostgresStore {
             // A task of its own, because it must not stop half-way when the caller goes away.
             let append = tokio::spawn(async move { append::append(&shared, batch, now).await });
             append.await.unwrap_or_else(|error| Err(unavailable(error)))
+        }
+        .boxed()
+    }
+
+    fn import(&self, events: Events) -> BoxFuture<'_, Result<Imported, StoreError>> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let import = tokio::spawn(async move { import::import(&shared, events).await });
+            import.await.unwrap_or_else(|error| Err(unavailable(error)))
         }
         .boxed()
     }

@@ -1,7 +1,13 @@
 //! What WebSockets and event streams share: how much and how long, the gate of an operation, and
 //! the operations of one connection with their answers as they come.
 
-use std::{collections::HashMap, future::pending, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::pending,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_graphql::{Error, Response, ServerError};
 use futures_util::{
@@ -17,6 +23,7 @@ use super::{
     App,
     document::{Refused, RequestError},
     graphql::{self, Parameters, span_of},
+    traces,
 };
 use crate::{
     auth::{Anybody, Caller},
@@ -153,16 +160,20 @@ pub(super) fn admit(
         return Err(Refusal::Fault(Fault::NoKey));
     }
     let key = caller.as_ref().map(|caller| caller.key);
-    let pass = app.limits.enter(key, ready.charge.cost).map_err(Refusal::Throttled)?;
+    let pass = app.limits.enter(key, ready.charge.cost).map_err(|throttled| {
+        app.metrics.throttled();
+        Refusal::Throttled(throttled)
+    })?;
     let kind = document.kind_name();
     app.metrics.ran(kind);
     let span = span_of(kind, caller.as_ref());
     let place = Arc::new(FeedPlace::new(resume));
     // Nobody without a key decides what is kept.
     let mut keep = caller.is_some().then(|| {
-        let document = (!is_known).then(|| (text.clone(), document));
+        let document = (!is_known).then(|| (text.clone(), document.clone()));
         (keep, document)
     });
+    let asker = caller.clone();
     let request = ready
         .request(text)
         .data(Anybody(caller))
@@ -170,18 +181,26 @@ pub(super) fn admit(
         .data(Batches::default())
         .data(place.clone());
     let schema = app.schema.clone();
+    let subscribed = (kind == "subscription").then(|| app.metrics.subscribed());
     let answers: Answers = if kind == "subscription" {
         // The span is entered where the stream is made; each event is a small thing.
         let _entered = span.enter();
         Box::pin(schema.execute_stream(request))
     } else {
-        let answer = async move { schema.execute(request).await }.instrument(span);
-        Box::pin(once(answer))
+        let app = app.clone();
+        let answer = async move {
+            let begun = Instant::now();
+            let response = traces::operation(&app, &document, schema.execute(request)).await;
+            app.metrics.carried_out(kind, begun.elapsed());
+            response
+        };
+        Box::pin(once(answer.instrument(span)))
     };
     let app = app.clone();
     let answers = answers.inspect(move |answer| {
         // They are kept as long as there may be answers.
-        let _ = (&slot, &pass);
+        let _ = (&slot, &pass, &subscribed);
+        graphql::failed(&app, asker.as_ref(), &answer.errors);
         if let Some((keep, document)) = keep.take_if(|_| answer.errors.is_empty()) {
             app.stored.keep(keep);
             if let Some((text, document)) = document {

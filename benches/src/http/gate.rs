@@ -20,7 +20,7 @@ use hakken_adapters::{
 };
 use hakken_api::{
     ApiContext, Bare, KeyLimits, LiveLimits, SeatMapOptions, SeatMapProblem, SeatMapReader,
-    SecretSource, create_operator_key, router,
+    SecretSource, Telemetry, create_operator_key, router,
 };
 use hakken_commands::{
     WriteOptions, WriteSide,
@@ -114,6 +114,7 @@ async fn engine() -> Result<ApiContext> {
         version: "bench".to_owned(),
         live: LiveLimits::default(),
         limits: KeyLimits::default(),
+        telemetry: Telemetry::default(),
     })
 }
 

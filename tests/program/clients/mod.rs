@@ -4,6 +4,7 @@
 //! Node the tests say so and pass; in CI that is a failure.
 
 mod audit;
+mod browser;
 mod compose;
 mod python;
 mod sales;

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 
 use hakken_domain::guard::Guard;
+use hakken_projections::testing::{Bench, Store, rebuilds::rebuild_damaged};
 
 use hakken_tests::sim::{Options, STEPS, run};
 
@@ -49,4 +50,24 @@ fn every_guard_that_is_missing_is_missed() {
     }
     let missed: Vec<_> = found.into_iter().filter_map(|(_, result)| result.err()).collect();
     assert!(missed.is_empty(), "not found in {WITHIN} steps: {missed:?}");
+}
+
+/// A rebuild that is not folded a second time swaps in whatever befell its rows. Verifying finds
+/// it, and the next rebuild mends it.
+#[tokio::test]
+async fn a_rebuild_that_is_folded_once_serves_damaged_rows_and_that_is_noticed() {
+    let bench = Bench::start(Store::in_memory()).await;
+    bench.feed.whole_life();
+    bench.caught_up().await;
+    let rebuilt = {
+        let _out = Guard::FoldedTwice.take_out();
+        rebuild_damaged(&bench).await
+    };
+    assert!(rebuilt.is_ok_and(|report| !report.equal()), "nothing stands in its way");
+    let verified = bench.models.verify("tickets").await.expect("verified");
+    let words = "ticket damaged is served, the events know nothing of it";
+    assert_eq!(verified.comparison.first_difference.as_deref(), Some(words));
+    let mended = bench.models.rebuild("tickets").await.expect("rebuilt");
+    assert!(!mended.equal(), "what was served was wrong");
+    assert!(bench.models.verify("tickets").await.expect("verified").equal());
 }
