@@ -170,6 +170,28 @@ impl Postgres {
         }
     }
 
+    /// Starts it again with this certificate and its key: from now on it offers TLS.
+    pub fn secure(&mut self, certificate: &Path, key: &Path) {
+        self.kill();
+        let data = self.dir.join("data");
+        for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
+            let file = data.join(name);
+            fs::copy(from, &file).expect("a copy");
+            give_to_nobody(&file);
+            // PostgreSQL wants a key that nobody else can read.
+            #[cfg(unix)]
+            {
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+                fs::set_permissions(&file, mode).expect("its owner may");
+            }
+        }
+        let settings = data.join("postgresql.conf");
+        let mut text = fs::read_to_string(&settings).expect("initdb made it");
+        text.push_str("\nssl = on\n");
+        fs::write(&settings, text).expect("it can be written");
+        self.begin();
+    }
+
     /// Kills it, in the midst of whatever it does.
     pub fn kill(&mut self) {
         if let Some(mut keeper) = self.keeper.take() {

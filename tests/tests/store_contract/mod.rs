@@ -9,6 +9,7 @@ mod postgres;
 mod racing;
 mod reading;
 mod side;
+mod tls;
 
 use std::{any::Any, sync::Arc};
 

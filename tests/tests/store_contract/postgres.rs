@@ -157,7 +157,7 @@ async fn a_position_is_seen_only_when_all_before_it_are() {
     open(&database).await;
     let write = "SELECT * FROM hakken.append_events(ARRAY[$1::text], ARRAY[0::bigint], ARRAY[1],
         ARRAY[$1::text], ARRAY[1::bigint], ARRAY['\\x00'::bytea], ARRAY['k'], ARRAY[1],
-        ARRAY[''::bytea], ARRAY[''::bytea], 0)";
+        ARRAY[''::bytea], ARRAY[''::bytea], 0, true)";
     let read = "SELECT position FROM hakken.events WHERE position > $1 ORDER BY position";
     assert_eq!(read_around(&database, write, read).await, (vec![], vec![1, 2]));
 }

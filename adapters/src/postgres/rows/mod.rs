@@ -267,7 +267,7 @@ impl PostgresRows {
                 .boxed()
             })
             .await
-            .map_err(|error| OpenError::unreachable(database.name(), error.source))?;
+            .map_err(|error| OpenError::unreachable(&database, error))?;
         Ok(Self { database, owner: owner.to_owned() })
     }
 
