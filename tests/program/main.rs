@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod demo;
 mod documents;
+mod faults;
 mod help;
 mod program;
 mod serve;
