@@ -14,7 +14,11 @@ mod store;
 mod tools;
 mod wiring;
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -79,6 +83,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
             text = format!("{text}: {cause}");
         }
     }
-    eprintln!("hakken: {text}");
+    // If nobody can be told, the exit code says as much.
+    let _ = writeln!(io::stderr(), "hakken: {text}");
     ExitCode::FAILURE
 }
