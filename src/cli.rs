@@ -4,12 +4,13 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use hakken_domain::{
-    envelope::{Position, StreamId},
-    names::{Label, OrganizerId, PoolId},
+    envelope::{NotAStream, Position, StreamId, StreamKind},
+    names::{HoldId, Label, OrganizerId, PoolId, read_ulid},
     time::Timestamp,
 };
+use hakken_projections::models::seat_availability::AsOf;
 
-use crate::store::StoreAddress;
+use crate::{store::StoreAddress, tools};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -19,6 +20,42 @@ Exit codes:
    70  serve: the event store can no longer be written. All that was acknowledged is on disk:
        look for the cause, then start it again
   130  demo: interrupted";
+
+const COPYING: &str = "\
+Ids, kinds, bytes, metadata, recorded times and the order of all events stay what they are. The
+target must be empty, or hold the beginning of the source: then the copy goes on behind it.
+Anything else is refused with the place of the first difference, and nothing is written. At the
+end both are read again, and a chain of digests (SHA-256 over every event in order) of each is
+told and compared.
+
+Read models, snapshots and checkpoints are not copied: the first start makes them anew.
+
+Examples:
+    hakken copy --from-data hakken-data --to postgres://hakken@localhost/hakken --to-data node-1
+    hakken copy --from postgres://localhost/hakken --from-data node-1 --to embedded --to-data new
+
+Exit codes:
+    0  both are the same
+    1  they are not, or it could not be copied
+    2  the command line is wrong";
+
+const DOCTOR: &str = "\
+It reads every event: frames and checksums, positions, versions and times; that this version
+knows every kind, and that every stream can be folded; no seat twice, no money out that did not
+come in, every paid order with its tickets or its money on its way back. Then the lock, the
+secret, the disk, index.db and side.db, processes, keys and read models. Long histories are read
+in parts of 2,000,000 events, once for each part, so that memory stays bounded.
+
+Examples:
+    hakken doctor
+    hakken doctor --json --url http://127.0.0.1:8090      (HAKKEN_KEY has an operator's key)
+
+Exit codes:
+    0  sound; notes may stand there
+    1  something needs attention, and no fact is lost
+    2  the command line is wrong
+    3  something is broken: facts are lost, changed or wrong
+    4  it could not be looked at";
 
 /// Hakken (発券): an event-sourced ticketing engine.
 ///
@@ -59,10 +96,24 @@ pub enum Command {
     Replay(Replay),
     /// Rebuild read models from the events, compare, and swap them in. With `--url` a running
     /// server does it while it serves; without, the server must be stopped.
-    Rebuild(Projections),
+    Rebuild(tools::projections::Rebuild),
+    /// Copy a whole history from one store to another, and prove that both are the same. What was
+    /// cut off goes on where it was. Works beside a server on the source.
+    #[command(after_help = COPYING)]
+    Copy(Copy),
+    /// Check a store and its read models, and say in words what is wrong and what mends it. Changes
+    /// nothing, and works beside a running server.
+    #[command(after_help = DOCTOR)]
+    Doctor(Doctor),
     /// Fold the events afresh and compare with what is served; says the first difference in
     /// words. Exit code 1 if there is one.
     Verify(Projections),
+    /// Say how the read models are: how far, what is being rebuilt, where one has stopped and what
+    /// is stored there, what they leave out. Exit code 1 if one has stopped.
+    Projections(Projections),
+    /// Let a read model leave out the event at which it stopped, and go on. The decision is
+    /// recorded for ever, with its reason: every rebuild leaves it out as well.
+    Skip(tools::skip::Skip),
 }
 
 /// Where the data is.
@@ -404,15 +455,66 @@ fn parse_list(text: &str) -> Result<String, String> {
     is_name.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is no name of a list"))
 }
 
+/// `hakken copy`
+#[derive(Debug, Args)]
+pub struct Copy {
+    /// The store to copy: `embedded`, or postgres://USER:PASSWORD@HOST:PORT/DATABASE.
+    #[arg(long, value_name = "STORE", default_value = "embedded", hide_env_values = true)]
+    pub from: StoreAddress,
+    /// Its data directory; of a database, that of any server on it, for the secret.
+    #[arg(long, value_name = "DIR", default_value = "hakken-data")]
+    pub from_data: PathBuf,
+    /// The store to copy to. No server may run on it.
+    #[arg(long, value_name = "STORE")]
+    pub to: StoreAddress,
+    /// Its data directory, which is made if it is missing and gets the secret.
+    #[arg(long, value_name = "DIR")]
+    pub to_data: PathBuf,
+    /// One JSON object instead of progress bars and words.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hakken doctor`
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Also look up every stream in the index, read the whole file of the read models, and, while
+    /// no server runs, fold every read model afresh and compare it.
+    #[arg(long)]
+    pub deep: bool,
+    /// Seconds that an order or an ended hold may be left as it is before that is told.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub grace: u64,
+    /// MiB that should be free on the disk.
+    #[arg(long, value_name = "MIB", default_value_t = 1_024)]
+    pub least_free: u64,
+    /// Ask this running server too, such as http://127.0.0.1:8090: it knows of failures that are
+    /// not on disk.
+    #[arg(long, value_name = "URL", requires = "key")]
+    pub url: Option<String>,
+    /// An operator's key for that server.
+    #[arg(long, value_name = "KEY", env = "HAKKEN_KEY", hide_env_values = true)]
+    pub key: Option<String>,
+    /// One JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the data is.
+    #[command(flatten)]
+    pub data: Data,
+}
+
 /// `hakken replay`
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// The stream, such as ticket-01J….
-    pub stream: StreamId,
-    /// As it stood at this position.
-    #[arg(long, value_name = "POSITION", value_parser = parse_position)]
-    pub as_of: Option<Position>,
-    /// As it stood at this time (RFC 3339).
+    /// A stream, such as ticket-01J… or inventory-01J…, or the public id of a ticket, order, show,
+    /// hold, venue, organizer or key, such as ticket_01J….
+    #[arg(value_name = "STREAM|ID", value_parser = parse_what)]
+    pub what: Replayed,
+    /// As it stood then: after the event at this position, or after everything that was recorded
+    /// until this time (RFC 3339, such as 2026-11-21T18:30:00Z).
+    #[arg(long, value_name = "POSITION|TIME", value_parser = parse_as_of)]
+    pub as_of: Option<AsOf>,
+    /// As it stood at this time (RFC 3339): the same as --as-of with a time.
     #[arg(long, value_name = "TIME", conflicts_with = "as_of")]
     pub as_of_time: Option<Timestamp>,
     /// One JSON object a line.
@@ -423,7 +525,7 @@ pub struct Replay {
     pub data: Data,
 }
 
-/// `hakken rebuild` and `hakken verify`
+/// `hakken rebuild`, `hakken verify` and `hakken projections`
 #[derive(Debug, Args)]
 pub struct Projections {
     /// Which read models; all by default.
@@ -443,7 +545,53 @@ pub struct Projections {
     pub data: Data,
 }
 
-fn parse_position(text: &str) -> Result<Position, String> {
+/// What may be replayed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replayed {
+    /// All of a stream.
+    Stream(StreamId),
+    /// Of an inventory, what is about this hold.
+    Hold(HoldId),
+}
+
+fn parse_what(text: &str) -> Result<Replayed, String> {
+    let Some((kind, id)) = text.split_once('_') else {
+        return text.parse().map(Replayed::Stream).map_err(|error: NotAStream| error.to_string());
+    };
+    let wrong = || {
+        format!(
+            "{text:?} is no id of anything that can be replayed: one is a kind (ticket, order, \
+             show, hold, venue, organizer, key), an underscore and a ULID, such as \
+             ticket_01ARZ3NDEKTSV4RRFFQ69G5FAV"
+        )
+    };
+    let id = read_ulid(id).ok_or_else(wrong)?;
+    let kind = match kind {
+        "hold" => return Ok(Replayed::Hold(HoldId(id))),
+        "ticket" => StreamKind::Ticket,
+        "order" => StreamKind::Order,
+        "show" => StreamKind::Show,
+        "venue" => StreamKind::Venue,
+        "organizer" => StreamKind::Organizer,
+        "key" => StreamKind::Key,
+        _ => return Err(wrong()),
+    };
+    Ok(Replayed::Stream(StreamId { kind, id }))
+}
+
+fn parse_as_of(text: &str) -> Result<AsOf, String> {
+    if let Ok(position) = text.parse() {
+        return Ok(AsOf::Position(Position(position)));
+    }
+    text.parse().map(AsOf::Time).map_err(|_| {
+        format!(
+            "{text:?} is neither a position (a whole number) nor a time in RFC 3339, such as \
+             2026-11-21T18:30:00Z"
+        )
+    })
+}
+
+pub(crate) fn parse_position(text: &str) -> Result<Position, String> {
     text.parse().map(Position).map_err(|_| format!("{text:?} is no position: a whole number"))
 }
 
@@ -456,6 +604,21 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_replayed_is_named_by_its_stream_or_its_public_id() {
+        let id = "01ARZ3NDEKTSV4RRFFQ69G5FAV";
+        let order = parse_what(&format!("order_{id}"));
+        assert_eq!(order, parse_what(&format!("order-{id}")));
+        assert!(matches!(parse_what(&format!("hold_{id}")), Ok(Replayed::Hold(_))));
+        for wrong in ["seat_01ARZ3NDEKTSV4RRFFQ69G5FAV", "order_1", "order", "hold-1", ""] {
+            let error = parse_what(wrong).unwrap_err();
+            assert!(error.contains(wrong) && error.contains("ULID"), "{error}");
+        }
+        assert_eq!(parse_as_of("12"), Ok(AsOf::Position(Position(12))));
+        assert!(matches!(parse_as_of("2026-11-21T18:30:00Z"), Ok(AsOf::Time(_))));
+        assert!(parse_as_of("yesterday").unwrap_err().contains("neither a position"));
     }
 
     #[test]

@@ -22,7 +22,6 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use hakken_projections::BuildKind;
 
 use crate::cli::{Cli, Command, LogFormat};
 
@@ -62,12 +61,18 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Events(options) => tools::events::run(options).await?,
         Command::Export(options) => tools::export::run(options).await?,
         Command::Replay(options) => tools::replay::run(options).await?,
+        Command::Copy(options) => tools::copy::run(options).await?,
+        Command::Doctor(options) => return Ok(tools::doctor::run(options).await),
         Command::Rebuild(options) => {
-            tools::projections::run(options, BuildKind::Rebuild).await?;
+            tools::projections::rebuild(options).await?;
         }
         Command::Verify(options) => {
-            return tools::projections::run(options, BuildKind::Verify).await.map(verdict);
+            return tools::projections::verify(options).await.map(verdict);
         }
+        Command::Projections(options) => {
+            return tools::read_models::run(options).await.map(verdict);
+        }
+        Command::Skip(options) => tools::skip::run(options).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use hakken_adapters::{
     data_dir::DataDir,
     embedded::{EmbeddedReader, EmbeddedStore, OpenError},
-    postgres::{Lease, PostgresRows, PostgresStore},
+    postgres::{Lease, OpenError as DatabaseError, PostgresRows, PostgresStore},
     rows::SqliteRows,
 };
 use hakken_commands::{
@@ -227,6 +227,17 @@ impl Events {
             StoreAddress::Embedded => Self::Embedded(EmbeddedStore::open_read_only(dir).await?),
             StoreAddress::Postgres(url) => Self::Postgres(PostgresStore::open(url).await?),
         })
+    }
+
+    /// Refuses a secret that these events do not belong to. Only a database knows its own.
+    pub async fn check_secret(&self, secret: &EngineSecret) -> Result<()> {
+        let Self::Postgres(store) = self else { return Ok(()) };
+        let bound = store.bound_secret().await.context("the database cannot be read")?;
+        if bound.is_some_and(|bound| bound != check_of(secret)) {
+            let database = store.name();
+            return Err(DatabaseError::OtherSecret { database }.into());
+        }
+        Ok(())
     }
 
     /// To be read.

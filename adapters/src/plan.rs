@@ -64,3 +64,40 @@ pub(crate) fn plan(
     }
     Plan { events, outcomes }
 }
+
+/// Puts events that another store recorded behind what is here, whose newest event is `newest`,
+/// recorded at `recorded_at`; `heads` has the versions of their streams, and grows with them. The
+/// position of the first that does not follow is the error.
+pub(crate) fn follow_on(
+    events: Vec<Arc<StoredEvent>>,
+    heads: &mut HashMap<StreamId, Version>,
+    newest: Position,
+    mut recorded_at: Timestamp,
+) -> Result<Vec<Arc<StoredEvent>>, Position> {
+    let mut taken = Vec::with_capacity(events.len());
+    for (event, position) in events.into_iter().zip(newest.0 + 1..) {
+        let version = heads.entry(event.stream).or_default();
+        if event.version != *version + 1 || event.recorded_at < recorded_at {
+            return Err(event.position);
+        }
+        *version += 1;
+        recorded_at = event.recorded_at;
+        taken.push(if event.position.0 == position {
+            event
+        } else {
+            Arc::new(StoredEvent {
+                position: Position(position),
+                stream: event.stream,
+                version: event.version,
+                id: event.id,
+                kind: event.kind.clone(),
+                schema: event.schema,
+                recorded_at,
+                meta: event.meta.clone(),
+                data: event.data.clone(),
+                cache: event.cache.clone(),
+            })
+        });
+    }
+    Ok(taken)
+}

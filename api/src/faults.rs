@@ -21,6 +21,7 @@ pub(crate) enum Fault {
     Unavailable,
     ReadsUnavailable,
     NotYetVisible { projection: &'static str, at: Position, wanted: Position },
+    Stopped { projection: &'static str, at: Position, wanted: Position },
     Internal(String),
 }
 
@@ -52,6 +53,7 @@ impl Fault {
             Self::Contended { .. } => "CONTENDED",
             Self::Unavailable | Self::ReadsUnavailable => "SERVICE_UNAVAILABLE",
             Self::NotYetVisible { .. } => "NOT_YET_VISIBLE",
+            Self::Stopped { .. } => "READ_MODEL_STOPPED",
             Self::Internal(_) => "INTERNAL_SERVER_ERROR",
         }
     }
@@ -111,6 +113,11 @@ impl Fault {
                 "The read model {projection} is at position {at} and did not reach {wanted} in \
                  time: ask again."
             ),
+            Self::Stopped { projection, at, wanted } => format!(
+                "The read model {projection} has stopped at position {at}, before an event that it \
+                 cannot fold, so it does not come to {wanted}. Ask without `atLeast` for what it \
+                 shows of the time before, and tell whoever runs this engine."
+            ),
             Self::Internal(_) => {
                 "Something went wrong that is not your fault: report it with the request id."
                     .to_owned()
@@ -127,6 +134,8 @@ impl Fault {
             | Self::ReadsUnavailable
             | Self::NotYetVisible { .. } => Some(1),
             Self::Contended { .. } => Some(0),
+            // An operator has to look at it first.
+            Self::Stopped { .. } => Some(60),
             _ => None,
         }
     }
@@ -143,6 +152,10 @@ impl From<Fault> for Error {
             extensions.set("code", code);
             if let Fault::BadArgument { argument, .. } = &fault {
                 extensions.set("argument", argument.as_str());
+            }
+            if let Fault::Stopped { projection, at, .. } = &fault {
+                extensions.set("readModel", *projection);
+                extensions.set("position", at.0);
             }
             if let Fault::TooSlow { position: Some(position), .. } = &fault {
                 extensions.set("position", position.0);

@@ -69,6 +69,17 @@ pub enum Appended {
     },
 }
 
+/// What became of events that another store recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Imported {
+    /// They are durable, behind what was here.
+    Taken,
+    /// This one of them, by its position in the store it comes from, does not follow what is
+    /// here: its stream has another version, or the newest event is later. Of those before it
+    /// some may have been taken.
+    DoesNotFollow(Position),
+}
+
 /// Most events that a conflict brings along.
 pub const MAX_CONFLICT_EVENTS: usize = 1_000;
 
@@ -132,6 +143,14 @@ pub trait EventStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>>;
 
+    /// Takes events that another store recorded, in their order, behind what is here. Everything of
+    /// them stays as it is, their recorded times too; only positions are this store's own. Nobody
+    /// else should write meanwhile. A store that has no faster way appends them one stream after
+    /// the other.
+    fn import(&self, events: Vec<Arc<StoredEvent>>) -> BoxFuture<'_, Result<Imported, StoreError>> {
+        Box::pin(import_by_appending(self, events))
+    }
+
     /// Events of a stream with versions after `after`, oldest first, at most `limit` and at most
     /// about a page of bytes: only an empty answer is the end.
     fn read_stream(
@@ -161,6 +180,55 @@ pub trait EventStore: Send + Sync + 'static {
     /// Everything after `after`, and then whatever is appended, as it becomes durable. A reader
     /// that is too slow for the live feed is fed from the store until it has caught up.
     fn follow(&self, after: Position) -> EventStream;
+}
+
+/// Imports with appends alone. Since recorded times never run backwards, the time of each event is
+/// the time that an append at that time gives it. Events of one stream that were recorded together
+/// go together; whatever stands between them ends an append, so that the order stays.
+async fn import_by_appending<S: EventStore + ?Sized>(
+    store: &S,
+    events: Vec<Arc<StoredEvent>>,
+) -> Result<Imported, StoreError> {
+    let together = |one: &Arc<StoredEvent>, next: &Arc<StoredEvent>| {
+        (one.stream, one.recorded_at, one.version + 1)
+            == (next.stream, next.recorded_at, next.version)
+    };
+    for run in events.chunk_by(together) {
+        let first = &run[0];
+        let append = Append {
+            stream: first.stream,
+            expected: first.version.saturating_sub(1),
+            events: run.iter().map(|event| as_new(event)).collect::<Result<_, _>>()?,
+        };
+        let answers = store.append(vec![append], first.recorded_at).await?;
+        let Some(Appended::Written(written)) = answers.first() else {
+            return Ok(Imported::DoesNotFollow(first.position));
+        };
+        if written.iter().zip(run).any(|(new, old)| new.recorded_at != old.recorded_at) {
+            return Ok(Imported::DoesNotFollow(first.position));
+        }
+    }
+    Ok(Imported::Taken)
+}
+
+fn as_new(event: &StoredEvent) -> Result<NewEvent, StoreError> {
+    let kind = codec::known_kind(&event.kind).ok_or_else(|| StoreError {
+        kind: StoreErrorKind::Unavailable,
+        source: format!(
+            "position {} has an event of the kind {:?}, which this version does not know: use the \
+             version of Hakken that wrote it, or a newer one",
+            event.position, event.kind
+        )
+        .into(),
+    })?;
+    Ok(NewEvent {
+        id: event.id,
+        kind,
+        schema: event.schema,
+        data: event.data.clone(),
+        meta: event.meta.clone(),
+        decoded: None,
+    })
 }
 
 /// Snapshots of streams and durable checkpoints of processes: small things that the write side

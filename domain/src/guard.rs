@@ -94,6 +94,8 @@ guards! {
     RowsChanged,
     /// A rebuild is behind what is served, and catches up before both are swapped.
     RebuildBehind,
+    /// A rebuild differs from what is served, and is folded twice before both are swapped.
+    FoldedTwice,
 }
 
 impl Guard {

@@ -5,6 +5,8 @@
 
 pub mod apikey;
 mod as_json;
+pub mod audit;
+pub mod chain;
 pub mod code;
 pub mod codec;
 mod decider;
@@ -18,6 +20,7 @@ pub mod inventory;
 pub mod legs;
 pub mod money;
 pub mod names;
+pub mod operations;
 pub mod order;
 pub mod organizer;
 pub mod seatmap;
@@ -154,4 +157,5 @@ aggregates! {
     Organizer => organizer,
     Key => apikey,
     Gate => gate,
+    Operations => operations,
 }

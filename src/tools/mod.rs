@@ -1,11 +1,15 @@
 //! What one does with a data directory beside serving it.
 
+pub mod copy;
+pub mod doctor;
 pub mod events;
 pub mod export;
 pub mod import;
 pub mod keys;
 pub mod projections;
+pub mod read_models;
 pub mod replay;
+pub mod skip;
 
 use std::io::{self, Write};
 

@@ -2,7 +2,7 @@
 
 use super::program::{good, run};
 
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 17] = [
     &[],
     &["serve"],
     &["demo"],
@@ -12,10 +12,14 @@ const COMMANDS: [&[&str]; 13] = [
     &["keys", "create"],
     &["keys", "list"],
     &["keys", "revoke"],
+    &["copy"],
+    &["doctor"],
     &["events"],
     &["replay"],
     &["rebuild"],
     &["verify"],
+    &["projections"],
+    &["skip"],
 ];
 
 #[test]

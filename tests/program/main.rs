@@ -3,12 +3,15 @@
 mod bounds;
 mod clients;
 mod cluster;
+mod copy;
 mod crash;
 mod damage;
 mod demo;
+mod doctor;
 mod documents;
 mod faults;
 mod help;
 mod program;
+mod rebuilds;
 mod serve;
 mod tools;

@@ -102,6 +102,59 @@ fn a_ticket_is_replayed_as_it_is_and_as_it_was() {
     let unknown = "ticket-01ARZ3NDEKTSV4RRFFQ69G5FAV";
     refused(&["replay", unknown, "--data", data], &[unknown, "no events"]);
     assert_eq!(run(&["replay", "ticket-1", "--data", data]).status.code(), Some(2));
+
+    // By its public id, and at a time in the place of a position.
+    let public = stream.replace('-', "_");
+    assert_eq!(lines(&good(&["replay", &public, "--json", "--data", data])), now);
+    let at_time = good(&["replay", &public, "--json", "--as-of", time, "--data", data]);
+    assert_eq!(at_time, then_too);
+    let words = good(&["replay", &public, "--as-of", &issued, "--data", data]);
+    assert!(words.contains(&format!("state at version 2, position {issued}")), "{words}");
+    let before = (now[0]["position"].as_u64().unwrap() - 1).to_string();
+    let created = format!("position {}", now[0]["position"]);
+    refused(
+        &["replay", &public, "--as-of", &before, "--data", data],
+        &["no events then", &created],
+    );
+    let future = ["replay", &public, "--as-of", "999999", "--data", data];
+    refused(&future, &["has not happened yet", "the newest event is at"]);
+    let future = ["replay", &public, "--as-of", "9990-01-01T00:00:00Z", "--data", data];
+    refused(&future, &["in the future"]);
+    for wrong in [["seat_1", "1"], [&*public, "yesterday"]] {
+        let output = run(&["replay", wrong[0], "--as-of", wrong[1], "--data", data]);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains("such as"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn orders_shows_and_holds_are_replayed_by_their_public_ids() {
+    let temp = after_a_demo();
+    let data = data_of(temp.path());
+    let data = data.to_str().unwrap();
+    for kind in ["order-confirmed", "show-scheduled"] {
+        let found = lines(&good(&["events", "--json", "--kind", kind, "--data", data]));
+        let public = found[0]["stream"].as_str().unwrap().replace('-', "_");
+        let told = lines(&good(&["replay", &public, "--json", "--data", data]));
+        let last = &told[told.len() - 1];
+        assert_eq!(last["stream"], found[0]["stream"]);
+        assert_eq!(last["version"], told.len() - 1);
+    }
+    let sold = lines(&good(&["events", "--json", "--kind", "hold-confirmed", "--data", data]));
+    let hold = sold[0]["data"]["hold"].as_str().unwrap();
+    let public = format!("hold_{hold}");
+    let told = lines(&good(&["replay", &public, "--json", "--data", data]));
+    let kinds: Vec<&str> = told.iter().filter_map(|line| line["kind"].as_str()).collect();
+    assert_eq!(kinds[..2], ["seats-held", "hold-confirmed"]);
+    assert_eq!(told[told.len() - 1]["state"]["status"], "confirmed");
+    let held = told[0]["position"].to_string();
+    let then = lines(&good(&["replay", &public, "--json", "--as-of", &held, "--data", data]));
+    assert_eq!((then.len(), &then[1]["state"]["status"]), (2, &json!("held")));
+    assert_eq!(then[1]["state"]["lasts"], true);
+    let before = (told[0]["position"].as_u64().unwrap() - 1).to_string();
+    refused(&["replay", &public, "--as-of", &before, "--data", data], &["was not made then"]);
+    let never = "hold_01ARZ3NDEKTSV4RRFFQ69G5FAV";
+    refused(&["replay", never, "--data", data], &[never, "was never made"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use futures_util::future::BoxFuture;
+use hakken_domain::time::Timestamp;
 use hakken_projections::rows::{
     Build, BuildId, Changes, Checkpoint, Filter, Key, Purpose, Query, Row, RowError, RowStore,
     Table, Tables,
@@ -125,8 +126,17 @@ impl RowStore for FaultyRows {
         self.read().count(build, table, filters)
     }
 
-    fn serve(&self, build: BuildId) -> BoxFuture<'_, Result<(), RowError>> {
-        Box::pin(async move { self.write()?.serve(build).await })
+    fn serve(&self, build: BuildId, now: Timestamp) -> BoxFuture<'_, Result<(), RowError>> {
+        Box::pin(async move { self.write()?.serve(build, now).await })
+    }
+
+    fn mark(
+        &self,
+        build: BuildId,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<(), RowError>> {
+        Box::pin(async move { self.write()?.mark(build, purpose, now).await })
     }
 
     fn remove(&self, build: BuildId) -> BoxFuture<'_, Result<(), RowError>> {

@@ -1,6 +1,6 @@
 //! What the tests share.
 
-pub mod audit;
+pub use hakken_domain::audit;
 pub mod edge;
 pub mod faults;
 pub mod faulty_rows;

@@ -252,6 +252,20 @@ impl TestDatabase {
     }
 }
 
+/// Does something to a database that no program of ours does.
+pub async fn execute(connection: &mut PgConnection, statement: &str) {
+    let statement = AssertSqlSafe(statement.to_owned());
+    sqlx::raw_sql(statement).execute(connection).await.expect("the statement is good");
+}
+
+/// How many events a database has; 0 before it has the table.
+pub async fn count_events(connection: &mut PgConnection) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM hakken.events")
+        .fetch_one(connection)
+        .await
+        .unwrap_or(0)
+}
+
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.kill();

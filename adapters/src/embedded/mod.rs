@@ -14,6 +14,7 @@
 mod db;
 mod fault;
 mod index;
+mod inspect;
 mod log;
 mod open;
 mod reader;
@@ -24,13 +25,14 @@ use std::sync::Arc;
 
 use futures_util::future::{BoxFuture, FutureExt};
 use hakken_commands::store::{
-    Append, Appended, EventStore, EventStream, SideStore, Snapshot, StoreError,
+    Append, Appended, EventStore, EventStream, Imported, SideStore, Snapshot, StoreError,
 };
 use hakken_domain::{
     envelope::{Position, StoredEvent, StreamId, Version},
     time::Timestamp,
 };
 use hakken_projections::feed::Interest;
+pub use inspect::Derived;
 pub use open::{OpenError, OpenOptions};
 pub use reader::EmbeddedReader;
 use tokio::{sync::Mutex, task::JoinHandle};
@@ -187,6 +189,18 @@ impl EventStore for EmbeddedStore {
                 writer.append(&shared.reads, &shared.live, batch, now).await
             });
             append.await.unwrap_or_else(|error| Err(fatal(error)))
+        }
+        .boxed()
+    }
+
+    fn import(&self, events: Events) -> BoxFuture<'_, Result<Imported, StoreError>> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let import = tokio::spawn(async move {
+                let mut writer = shared.writer.lock().await;
+                writer.import(&shared.reads, &shared.live, events).await
+            });
+            import.await.unwrap_or_else(|error| Err(fatal(error)))
         }
         .boxed()
     }

@@ -57,13 +57,7 @@ impl Side {
             Err(error) if is_damaged(&error) => Fit::Damaged,
             fit => fit.map_err(DerivedError::from)?,
         };
-        let problem = match fit {
-            Fit::Good => None,
-            Fit::Damaged => Some("damaged"),
-            Fit::Foreign => Some("of another store"),
-            Fit::Ahead => Some("of later events than there are (was an older backup put back?)"),
-        };
-        if let Some(problem) = problem {
+        if let Some(problem) = fit.problem() {
             tracing::warn!(file = %path.display(), problem, "replaced by a fresh file");
             conn.close().await.map_err(DerivedError::from)?;
             db::remove(path).map_err(DerivedError::from)?;
@@ -215,6 +209,26 @@ enum Fit {
     Foreign,
     /// It has seen later events than there are.
     Ahead,
+}
+
+impl Fit {
+    fn problem(&self) -> Option<&'static str> {
+        match self {
+            Self::Good => None,
+            Self::Damaged => Some("damaged"),
+            Self::Foreign => Some("of another store"),
+            Self::Ahead => Some("of later events than there are (was an older backup put back?)"),
+        }
+    }
+}
+
+/// Why the next start will throw a side file away, if it will.
+pub(super) async fn problem(
+    conn: &mut SqliteConnection,
+    store_id: &[u8],
+    head: Position,
+) -> Result<Option<String>, sqlx::Error> {
+    Ok(fit(conn, store_id, head).await?.problem().map(ToOwned::to_owned))
 }
 
 async fn fit(

@@ -1,8 +1,8 @@
 //! Appending: one batch at a time, and what must be known for that.
 
-use std::{fs::File, sync::Arc};
+use std::{collections::HashSet, fs::File, sync::Arc};
 
-use hakken_commands::store::{Append, Appended, MAX_CONFLICT_EVENTS, StoreError};
+use hakken_commands::store::{Append, Appended, Imported, MAX_CONFLICT_EVENTS, StoreError};
 use hakken_domain::{
     envelope::{Position, StoredEvent},
     time::Timestamp,
@@ -12,7 +12,7 @@ use super::{Reads, log};
 use crate::{
     fault::{fatal, unavailable},
     live::LiveFeed,
-    plan::{Plan, Planned, plan},
+    plan::{Plan, Planned, follow_on, plan},
 };
 
 /// Most bytes of one batch.
@@ -62,11 +62,7 @@ impl Writer {
         batch: Vec<Append>,
         now: Timestamp,
     ) -> Result<Vec<Appended>, StoreError> {
-        self.check_usable()?;
-        if self.lock.is_none() {
-            return Err(unavailable("it was closed"));
-        }
-        reads.index.room().await?;
+        self.ready(reads).await?;
         let streams: Vec<_> = batch.iter().map(|append| append.stream).collect();
         let heads = reads.index.heads(&streams).await?;
         let recorded_at = now.max(self.last_recorded_at);
@@ -81,15 +77,53 @@ impl Writer {
                 },
             });
         }
-        if let Some(newest) = events.last() {
-            let position = newest.position;
-            let log_crc = self.write(&reads.log, &events).await?;
-            self.head = position;
-            self.last_recorded_at = recorded_at;
-            reads.index.record(&events, log_crc);
-            live.publish(events.into());
-        }
+        self.record(reads, live, events).await?;
         Ok(answers)
+    }
+
+    /// Takes events that another store recorded.
+    pub(super) async fn import(
+        &mut self,
+        reads: &Reads,
+        live: &LiveFeed,
+        events: Vec<Arc<StoredEvent>>,
+    ) -> Result<Imported, StoreError> {
+        self.ready(reads).await?;
+        let mut seen = HashSet::new();
+        let streams = events.iter().map(|event| event.stream);
+        let streams: Vec<_> = streams.filter(|stream| seen.insert(*stream)).collect();
+        let heads = reads.index.heads(&streams).await?;
+        let mut heads = streams.into_iter().zip(heads).collect();
+        match follow_on(events, &mut heads, self.head, self.last_recorded_at) {
+            Ok(events) => self.record(reads, live, events).await.map(|()| Imported::Taken),
+            Err(position) => Ok(Imported::DoesNotFollow(position)),
+        }
+    }
+
+    /// Waits until there is room for more, unless nothing may be written.
+    async fn ready(&mut self, reads: &Reads) -> Result<(), StoreError> {
+        self.check_usable()?;
+        if self.lock.is_none() {
+            return Err(unavailable("it was closed"));
+        }
+        reads.index.room().await
+    }
+
+    /// Makes events durable and tells of them.
+    async fn record(
+        &mut self,
+        reads: &Reads,
+        live: &LiveFeed,
+        events: Vec<Arc<StoredEvent>>,
+    ) -> Result<(), StoreError> {
+        let Some(newest) = events.last() else { return Ok(()) };
+        let (position, recorded_at) = (newest.position, newest.recorded_at);
+        let log_crc = self.write(&reads.log, &events).await?;
+        self.head = position;
+        self.last_recorded_at = recorded_at;
+        reads.index.record(&events, log_crc);
+        live.publish(events.into());
+        Ok(())
     }
 
     /// Writes a batch durably. Answers the checksum of its last frame.

@@ -8,7 +8,8 @@ use std::{
 
 use futures_util::future::{self, BoxFuture, FutureExt};
 use hakken_commands::store::{
-    Append, Appended, EventStore, EventStream, MAX_CONFLICT_EVENTS, SideStore, Snapshot, StoreError,
+    Append, Appended, EventStore, EventStream, Imported, MAX_CONFLICT_EVENTS, SideStore, Snapshot,
+    StoreError,
 };
 use hakken_domain::{
     envelope::{Position, StoredEvent, StreamId, Version},
@@ -18,7 +19,7 @@ use hakken_domain::{
 use crate::{
     feed::feed_from_store,
     live::{self, LiveFeed},
-    plan::{Plan, Planned, plan},
+    plan::{Plan, Planned, follow_on, plan},
 };
 
 type Events = Vec<Arc<StoredEvent>>;
@@ -103,6 +104,25 @@ impl MemoryStore {
                 },
             })
             .collect();
+        self.record(&mut recorded, events);
+        answers
+    }
+
+    fn import_now(&self, events: Events) -> Imported {
+        let mut recorded = lock(&self.events);
+        let mut heads = HashMap::new();
+        for stream in events.iter().map(|event| event.stream) {
+            let version = recorded.streams.get(&stream).map_or(0, |s| s.len() as Version);
+            heads.insert(stream, version);
+        }
+        match follow_on(events, &mut heads, recorded.head(), recorded.last_recorded_at) {
+            Ok(events) => self.record(&mut recorded, events),
+            Err(position) => return Imported::DoesNotFollow(position),
+        }
+        Imported::Taken
+    }
+
+    fn record(&self, recorded: &mut Recorded, events: Events) {
         for event in &events {
             recorded.last_recorded_at = event.recorded_at;
             recorded.streams.entry(event.stream).or_default().push(Arc::clone(event));
@@ -110,7 +130,6 @@ impl MemoryStore {
         }
         // Announced under the lock, so that batches are announced in order.
         self.live.publish(events.into());
-        answers
     }
 }
 
@@ -121,6 +140,10 @@ impl EventStore for MemoryStore {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
         async move { Ok(self.append_now(batch, now)) }.boxed()
+    }
+
+    fn import(&self, events: Events) -> BoxFuture<'_, Result<Imported, StoreError>> {
+        async move { Ok(self.import_now(events)) }.boxed()
     }
 
     fn read_stream(

@@ -9,6 +9,8 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use hakken_commands::store::StoreError;
 use sqlx::PgConnection;
 use tokio::{
     sync::watch,
@@ -32,6 +34,16 @@ const LIMIT: &str = "SELECT count(set_config(name, $1, false)) FROM pg_settings
     WHERE name = 'idle_session_timeout'";
 
 const TRY: &str = "SELECT pg_try_advisory_lock(1751215726, 2)";
+
+/// Whether a session has the lock.
+const HELD: &str = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted
+    AND classid = 1751215726 AND objid = 2 AND objsubid = 2
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+
+/// Whether some process holds the lease now.
+pub(super) async fn is_held(database: &Database) -> Result<bool, StoreError> {
+    database.ask(|connection| sqlx::query_scalar(HELD).fetch_one(connection).boxed()).await
+}
 
 /// A place in the queue for the lease, or the lease itself. Dropping it gives it up.
 pub struct Lease {

@@ -12,6 +12,7 @@
 mod append;
 mod connection;
 mod fault;
+mod import;
 mod lease;
 mod rows;
 mod schema;
@@ -23,7 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use hakken_commands::store::{
-    Append, Appended, EventStore, EventStream, MAX_CONFLICT_EVENTS, StoreError,
+    Append, Appended, EventStore, EventStream, Imported, MAX_CONFLICT_EVENTS, StoreError,
 };
 use hakken_domain::{
     codec,
@@ -86,6 +87,21 @@ impl PostgresStore {
     /// one: with another, it would refuse the codes and keys that the others gave out.
     pub async fn bind_secret(&self, check: Fingerprint) -> Result<(), OpenError> {
         schema::bind_secret(&self.shared.database, check).await
+    }
+
+    /// The check of the secret that the database is bound to, if it is to one.
+    pub async fn bound_secret(&self) -> Result<Option<Fingerprint>, StoreError> {
+        schema::bound_secret(&self.shared.database).await
+    }
+
+    /// Whether some process holds the lease now: a server runs on this database.
+    pub async fn is_served(&self) -> Result<bool, StoreError> {
+        lease::is_held(&self.shared.database).await
+    }
+
+    /// Where a database is, without a password.
+    pub fn name(&self) -> String {
+        self.shared.database.name()
     }
 
     /// Asks to be the one process that runs what must run once. See [`Lease`].
@@ -280,6 +296,15 @@ impl EventStore for PostgresStore {
             // A task of its own, because it must not stop half-way when the caller goes away.
             let append = tokio::spawn(async move { append::append(&shared, batch, now).await });
             append.await.unwrap_or_else(|error| Err(unavailable(error)))
+        }
+        .boxed()
+    }
+
+    fn import(&self, events: Events) -> BoxFuture<'_, Result<Imported, StoreError>> {
+        let shared = Arc::clone(&self.shared);
+        async move {
+            let import = tokio::spawn(async move { import::import(&shared, events).await });
+            import.await.unwrap_or_else(|error| Err(unavailable(error)))
         }
         .boxed()
     }

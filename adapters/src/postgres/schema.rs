@@ -137,3 +137,15 @@ pub(super) async fn bind_secret(database: &Database, check: Fingerprint) -> Resu
         _ => Err(OpenError::OtherSecret { database: database.name() }),
     }
 }
+
+/// The check of the secret that the database is bound to, if it is to one.
+pub(super) async fn bound_secret(database: &Database) -> Result<Option<Fingerprint>, StoreError> {
+    let bound: Option<Option<String>> = database
+        .ask(|connection| {
+            sqlx::query_scalar("SELECT secret_check FROM hakken.store")
+                .fetch_optional(connection)
+                .boxed()
+        })
+        .await?;
+    Ok(bound.flatten().and_then(|bound| bound.parse().ok()))
+}

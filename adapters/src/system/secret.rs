@@ -90,20 +90,35 @@ impl EngineSecret {
     /// directory has neither a secret nor events. Call it before the event store is opened for
     /// the first time.
     pub fn open(dir: &DataDir) -> Result<Self, SecretError> {
+        if let Some(secret) = Self::find(dir)? {
+            return Ok(secret);
+        }
+        if fs::metadata(&dir.events).is_ok_and(|events| events.len() > 0) {
+            return Err(SecretError::Missing {
+                path: dir.secret.clone(),
+                events: dir.events.clone(),
+            });
+        }
+        let made = super::random_bytes().map(Self).and_then(|secret| {
+            secret.write(dir)?;
+            Ok(secret)
+        });
+        made.map_err(|source| SecretError::Uncreatable { path: dir.secret.clone(), source })
+    }
+
+    /// The secret of a data directory, if it has one.
+    pub fn find(dir: &DataDir) -> Result<Option<Self>, SecretError> {
         match File::open(&dir.secret) {
-            Ok(file) => Self::read(file, dir),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if fs::metadata(&dir.events).is_ok_and(|events| events.len() > 0) {
-                    return Err(SecretError::Missing {
-                        path: dir.secret.clone(),
-                        events: dir.events.clone(),
-                    });
-                }
-                Self::create(dir)
-                    .map_err(|source| SecretError::Uncreatable { path: dir.secret.clone(), source })
-            }
+            Ok(file) => Self::read(file, dir).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(SecretError::Unreadable { path: dir.secret.clone(), source }),
         }
+    }
+
+    /// Gives this secret to a data directory that has none, for a copy of the events.
+    pub fn bring_to(&self, dir: &DataDir) -> Result<(), SecretError> {
+        self.write(dir)
+            .map_err(|source| SecretError::Uncreatable { path: dir.secret.clone(), source })
     }
 
     fn read(mut file: File, dir: &DataDir) -> Result<Self, SecretError> {
@@ -127,7 +142,7 @@ impl EngineSecret {
 
     /// The file appears whole or not at all, whenever the machine stops. Of two processes that
     /// start at once only one makes it.
-    fn create(dir: &DataDir) -> io::Result<Self> {
+    fn write(&self, dir: &DataDir) -> io::Result<()> {
         dir.create()?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&dir.lock)?;
         lock.try_lock().map_err(|_| {
@@ -136,7 +151,6 @@ impl EngineSecret {
         if dir.secret.exists() {
             return Err(io::Error::from(io::ErrorKind::AlreadyExists));
         }
-        let bytes = super::random_bytes()?;
         let unfinished = dir.root.join("secret.new");
         match fs::remove_file(&unfinished) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -147,12 +161,11 @@ impl EngineSecret {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&unfinished)?;
-        file.write_all(&bytes)?;
-        file.write_all(&check_of(&bytes))?;
+        file.write_all(&self.0)?;
+        file.write_all(&check_of(&self.0))?;
         file.sync_all()?;
         fs::rename(&unfinished, &dir.secret)?;
-        sync_dir(&dir.root)?;
-        Ok(Self(bytes))
+        sync_dir(&dir.root)
     }
 }
 
@@ -206,6 +219,18 @@ mod tests {
         assert!(error.to_string().contains("another process"), "{error}");
         drop(other);
         EngineSecret::open(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_copy_of_the_events_gets_the_same_secret_and_never_another_one() {
+        let temp = tempfile::tempdir().unwrap();
+        let [one, other] = ["one", "other"].map(|name| DataDir::at(temp.path().join(name)));
+        assert_eq!(EngineSecret::find(&one).unwrap(), None);
+        let secret = EngineSecret::open(&one).unwrap();
+        secret.bring_to(&other).unwrap();
+        assert_eq!(EngineSecret::find(&other).unwrap(), Some(secret));
+        let stranger = EngineSecret::from_bytes([7; BYTES]);
+        assert!(matches!(stranger.bring_to(&other), Err(SecretError::Uncreatable { .. })));
     }
 
     #[test]

@@ -22,6 +22,9 @@ pub(crate) async fn wait(
         Err(WaitError::TimedOut { projection, at, wanted }) => {
             Err(Fault::NotYetVisible { projection, at, wanted })
         }
+        Err(WaitError::Stopped { projection, at, wanted, .. }) => {
+            Err(Fault::Stopped { projection, at, wanted })
+        }
         Err(WaitError::Unknown(error)) => Err(Fault::Internal(error.to_string())),
     }
 }

@@ -9,7 +9,7 @@ use hakken_domain::{
     envelope::{Decoded, Position, StoredEvent, StreamId, StreamKind, Version},
     gate, inventory,
     names::{ActorRef, CommandKey, EventId, OrderId, OrganizerId, ShowId, TicketId},
-    order, organizer, show, ticket,
+    operations, order, organizer, show, ticket,
     time::Timestamp,
     venue,
 };
@@ -18,6 +18,7 @@ use crate::{
     ReadModels,
     cache::AnyRows,
     feed::EventFeed,
+    models::seat_availability::AsOf,
     origins::{AnyOrigins, Origins, PackedId, ShowNumber, ShowNumbers},
     page::{Page, PageRequest, QueryError},
     postings::{
@@ -35,6 +36,7 @@ pub const AUDIT_LOG: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(AuditFold::default()),
+    by_show: None,
 };
 
 /// Orders and tickets of which is remembered what they are about.
@@ -148,7 +150,10 @@ impl About {
             Event::Key(apikey::Event::ApiKeyCreated(created)) => {
                 Self { organizer: created.organizer, ..Self::default() }
             }
-            Event::Key(apikey::Event::ApiKeyRevoked(_)) => Self::default(),
+            Event::Key(apikey::Event::ApiKeyRevoked(_))
+            | Event::Operations(
+                operations::Event::EventSkipped(_) | operations::Event::SkipWithdrawn(_),
+            ) => Self::default(),
         };
         about.organizer = decoded.meta.organizer.or(about.organizer);
         about
@@ -391,6 +396,8 @@ pub struct AuditFilter {
     pub from: Option<Timestamp>,
     /// Recorded before then.
     pub until: Option<Timestamp>,
+    /// As the list stood then.
+    pub as_of: Option<AsOf>,
 }
 
 /// The entries at positions, of what was asked for.
@@ -433,6 +440,7 @@ impl ReadModels {
         let (lease, last) = self.engine().lease_at(AUDIT_LOG.name);
         let mut lists = Lists::up_to(&lease, last);
         lists.between(feed, filter.from, filter.until).await?;
+        lists.as_of(feed, filter.as_of).await?;
         if let Some(tenant) = tenant {
             lists.and(Wanted::In(List::Organizer(tenant), None));
         }

@@ -3,7 +3,7 @@
 
 use hakken_domain::{
     Event, apikey,
-    envelope::{Decoded, Position, StoredEvent, StreamKind},
+    envelope::{Decoded, Position, StoredEvent, StreamId, StreamKind},
     names::{ApiKeyId, Label, OrganizerId, Reason, ShowId, VenueId},
     organizer,
     seatmap::SeatMap,
@@ -18,7 +18,7 @@ use crate::{
     cache::{AnyRows, Cache, Record, doc, read, read_doc},
     models::tenant_filter,
     page::{List, Page, PageRequest, QueryError},
-    projection::{Fold, Inconsistent, Projection},
+    projection::{ByShow, Fold, Inconsistent, Projection, ShowEvents},
     rows::{Column, Filter, Key, Row, RowError, Table, Value},
 };
 
@@ -31,6 +31,11 @@ pub const CATALOGUE: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(CatalogueFold::default()),
+    // Venues, organizers and keys are of no show.
+    by_show: Some(ByShow {
+        tables: &[(&SHOWS, "show")],
+        events: ShowEvents::Stream(StreamId::show),
+    }),
 };
 
 static ORGANIZERS: Table = Table {
@@ -253,7 +258,11 @@ impl Fold for CatalogueFold {
             Event::Venue(_) => self.venues.need(&VenueId(id)),
             Event::Show(_) => self.shows.need(&ShowId(id)),
             Event::Key(_) => self.keys.need(&ApiKeyId(id)),
-            Event::Inventory(_) | Event::Order(_) | Event::Ticket(_) | Event::Gate(_) => {}
+            Event::Inventory(_)
+            | Event::Order(_)
+            | Event::Ticket(_)
+            | Event::Gate(_)
+            | Event::Operations(_) => {}
         }
     }
 
@@ -264,7 +273,11 @@ impl Fold for CatalogueFold {
             Event::Venue(fact) => self.apply_venue(event, decoded, fact),
             Event::Show(fact) => self.apply_show(event, decoded, fact),
             Event::Key(fact) => self.apply_key(event, fact),
-            Event::Inventory(_) | Event::Order(_) | Event::Ticket(_) | Event::Gate(_) => Ok(()),
+            Event::Inventory(_)
+            | Event::Order(_)
+            | Event::Ticket(_)
+            | Event::Gate(_)
+            | Event::Operations(_) => Ok(()),
         }
     }
 }

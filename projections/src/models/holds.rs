@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use hakken_domain::{
     Event,
-    envelope::{Position, StoredEvent, StreamKind},
+    envelope::{Position, StoredEvent, StreamId, StreamKind},
     inventory::{self, Places},
     names::{Allotment, BuyerRef, HoldId, OrderId, OrganizerId, ShowId},
     time::Timestamp,
@@ -16,7 +16,7 @@ use crate::{
     cache::{AnyRows, Cache, Record, doc, read, read_doc},
     models::tenant_filter,
     page::{List, Page, PageRequest, QueryError},
-    projection::{Fold, Inconsistent, Projection},
+    projection::{ByShow, Fold, Inconsistent, Projection, ShowEvents},
     rows::{Column, Filter, Key, Row, RowError, Table, Value},
 };
 
@@ -29,6 +29,10 @@ pub const HOLDS: Projection = Projection {
     passes_over: &["sales-opened", "sales-rules-changed", "sales-closed", "places-returned"],
     decoded_ahead: true,
     fold: || Box::new(HoldsFold::default()),
+    by_show: Some(ByShow {
+        tables: &[(&TABLE, "show")],
+        events: ShowEvents::Stream(StreamId::inventory),
+    }),
 };
 
 /// Every hold there ever was.

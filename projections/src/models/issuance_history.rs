@@ -39,6 +39,7 @@ pub const ISSUANCE_HISTORY: Projection = Projection {
     passes_over: &["ticket-entered", "ticket-exited", "scan-refused"],
     decoded_ahead: true,
     fold: || Box::new(IssuanceFold::default()),
+    by_show: None,
 };
 
 /// Tickets of which is remembered what they are for.
@@ -401,14 +402,7 @@ impl ReadModels {
         let (lease, last) = self.engine().lease_at(ISSUANCE_HISTORY.name);
         let mut lists = Lists::up_to(&lease, last);
         lists.between(feed, filter.from, filter.until).await?;
-        match filter.as_of {
-            None => {}
-            Some(AsOf::Position(position)) => lists.last = lists.last.min(position.0),
-            Some(AsOf::Time(time)) => {
-                let then = Timestamp::from_micros(time.as_micros().saturating_add(1));
-                lists.between(feed, None, Some(then)).await?;
-            }
-        }
+        lists.as_of(feed, filter.as_of).await?;
         let acts = filter.act.map_or(IssuanceAct::ALL.to_vec(), |act| vec![act]);
         lists.and(Wanted::InOneOf(acts.into_iter().map(IssuanceAct::list).collect()));
         if let Some(tenant) = tenant {

@@ -32,6 +32,7 @@ pub const ORDERS: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(fold::OrderFold::default()),
+    by_show: None,
 };
 
 static TABLE: Table = Table {

@@ -1,8 +1,10 @@
 //! Every code that was shown at a gate, let in or refused (検札).
 
+use std::collections::HashSet;
+
 use hakken_domain::{
     Event,
-    envelope::{Decoded, Position, StoredEvent, StreamKind},
+    envelope::{Decoded, Position, StoredEvent, StreamId, StreamKind},
     gate,
     names::{ActorRef, GateName, OrderId, OrganizerId, ShowId, TicketId},
     ticket::{self, Direction, ScanRefusal},
@@ -13,9 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ReadModels,
     cache::{AnyRows, Cache, Log, Record, doc, read, read_doc},
-    models::{tenant_filter, time_range},
+    engine::Lease,
+    models::{seat_availability::AsOf, tenant_filter, time_range},
     page::{List, Page, PageRequest, QueryError},
-    projection::{Fold, Inconsistent, Projection},
+    projection::{ByShow, Fold, Inconsistent, Projection, ShowEvents},
     rows::{Column, Filter, Key, Row, RowError, Table, Value},
 };
 
@@ -28,7 +31,31 @@ pub const SCANS: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(ScanFold::default()),
+    by_show: Some(ByShow {
+        tables: &[(&SCANNED, "show"), (&TICKETS, "show")],
+        events: ShowEvents::Among(bears_on_scans_of),
+    }),
 };
+
+/// Whether an event says something of scans at a show's gates. A ticket of another show may be
+/// refused there, so what every ticket is of must be known.
+fn bears_on_scans_of(show: ShowId, event: &StoredEvent, tickets: &mut HashSet<StreamId>) -> bool {
+    if let Ok(decoded) = event.decoded()
+        && let Event::Ticket(fact) = &decoded.event
+    {
+        match fact {
+            ticket::Event::TicketCreated(created) => {
+                if created.show == show {
+                    tickets.insert(event.stream);
+                }
+                return true;
+            }
+            ticket::Event::ScanRefused(refused) if refused.show == show => return true,
+            _ => {}
+        }
+    }
+    tickets.contains(&event.stream) || event.stream == StreamId::gate(show)
+}
 
 static SCANNED: Table = Table {
     name: "scans",
@@ -198,7 +225,8 @@ impl Fold for ScanFold {
             | Event::Show(_)
             | Event::Venue(_)
             | Event::Organizer(_)
-            | Event::Key(_) => None,
+            | Event::Key(_)
+            | Event::Operations(_) => None,
         };
         if let Some(view) = view {
             self.scans.push(view.to_row());
@@ -285,9 +313,30 @@ pub struct ScanFilter {
     pub from: Option<Timestamp>,
     /// Recorded before then.
     pub until: Option<Timestamp>,
+    /// As the list stood then.
+    pub as_of: Option<AsOf>,
 }
 
 impl ScanFilter {
+    /// What was recorded in the time that is wanted, and had happened by the moment asked for.
+    async fn range(&self, lease: &Lease) -> Result<Vec<Filter>, RowError> {
+        let times = (self.from, self.until);
+        let mut filters = time_range(lease, &SCANNED, "position", times).await?;
+        match self.as_of {
+            None => {}
+            Some(AsOf::Position(position)) => {
+                let last = i64::try_from(position.0).unwrap_or(i64::MAX);
+                filters.push(Filter::AtMost("position", last));
+            }
+            Some(AsOf::Time(time)) => {
+                let then = Timestamp::from_micros(time.as_micros().saturating_add(1));
+                let until = (None, Some(then));
+                filters.extend(time_range(lease, &SCANNED, "position", until).await?);
+            }
+        }
+        Ok(filters)
+    }
+
     fn filters(&self, tenant: Option<OrganizerId>) -> Vec<Filter> {
         let mut filters = tenant_filter(tenant);
         filters.extend(self.show.map(|show| Filter::is("show", show)));
@@ -310,8 +359,7 @@ impl ReadModels {
     ) -> Result<Page<ScanView>, QueryError> {
         let lease = self.engine().lease(SCANS.name);
         let mut filters = filter.filters(tenant);
-        let range = (filter.from, filter.until);
-        filters.extend(time_range(&lease, &SCANNED, "position", range).await?);
+        filters.extend(filter.range(&lease).await?);
         let list = List { table: &SCANNED, filters, order: vec!["position"] };
         list.page(&lease, page).await?.decode(|row| read_doc(&SCANNED, row, "doc"))
     }
@@ -324,8 +372,7 @@ impl ReadModels {
     ) -> Result<u64, QueryError> {
         let lease = self.engine().lease(SCANS.name);
         let mut filters = filter.filters(tenant);
-        let range = (filter.from, filter.until);
-        filters.extend(time_range(&lease, &SCANNED, "position", range).await?);
+        filters.extend(filter.range(&lease).await?);
         Ok(lease.count(&SCANNED, filters).await?)
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     cache::bad,
     engine::Lease,
     feed::{EventFeed, FeedError},
+    models::seat_availability::AsOf,
     page::{Edge, Page, PageRequest, QueryError, Slice, Sort, position_cursor, position_of},
     rows::{Filter, Query, RowError, Table, Value},
 };
@@ -101,6 +102,23 @@ impl<'a> Lists<'a> {
             && let Some(first) = first_since(feed, until, self.last).await?
         {
             self.last = self.last.min(first - 1);
+        }
+        Ok(())
+    }
+
+    /// Only what had happened by a moment.
+    pub(crate) async fn as_of(
+        &mut self,
+        feed: &dyn EventFeed,
+        as_of: Option<AsOf>,
+    ) -> Result<(), FeedError> {
+        match as_of {
+            None => {}
+            Some(AsOf::Position(position)) => self.last = self.last.min(position.0),
+            Some(AsOf::Time(time)) => {
+                let then = Timestamp::from_micros(time.as_micros().saturating_add(1));
+                self.between(feed, None, Some(then)).await?;
+            }
         }
         Ok(())
     }

@@ -160,7 +160,7 @@ impl Simulation {
         match self.chance.below(100) {
             0..=49 => self.command().await,
             50..=79 => self.compare_answers().await,
-            _ => self.operate().await,
+            _ => self.operate_through_the_door().await,
         }
     }
 

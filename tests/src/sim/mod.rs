@@ -19,6 +19,7 @@ mod happenings;
 mod known;
 pub mod mortal;
 mod node;
+mod operators;
 mod rest;
 pub mod story;
 
@@ -46,7 +47,11 @@ use doors::Doors;
 use known::Known;
 use node::{Ground, Node, RowsWeather};
 
-use crate::{audit::Audit, faults::FaultyStore, world::START};
+use crate::{
+    audit::{Audit, Part},
+    faults::FaultyStore,
+    world::START,
+};
 
 /// Steps of a simulation, if nobody wants more or fewer.
 pub const STEPS: u32 = 96;
@@ -176,6 +181,8 @@ pub struct Simulation {
     readings: u64,
     known: Known,
     audit: Audit,
+    /// The same, in parts, as long histories are read.
+    parts: [Audit; 3],
     seen: Position,
     coverage: Coverage,
     history: Vec<String>,
@@ -243,6 +250,7 @@ impl Simulation {
             readings: 0,
             known: Known::default(),
             audit: Audit::default(),
+            parts: [0, 1, 2].map(|index| Audit::of(Part { index, of: 3 })),
             seen: Position(0),
             coverage: Coverage::default(),
             history: Vec::new(),
@@ -304,6 +312,7 @@ impl Simulation {
             self.only_once(event, decoded.meta.key.as_ref())?;
         }
         self.audit.read_on(&events)?;
+        self.parts.iter_mut().try_for_each(|part| part.read_on(&events))?;
         self.known.read_on(&events);
         Ok(())
     }

@@ -10,6 +10,8 @@ mod http_documents;
 mod http_polls;
 mod limits;
 mod lists;
+mod operations;
+mod past;
 mod queries;
 mod recipes;
 mod refusals;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use hakken_domain::guard::Guard;
+use hakken_projections::testing::{Bench, Store, rebuilds::rebuild_damaged};
 
 use hakken_tests::sim::{Options, STEPS, run};
 
@@ -82,4 +83,24 @@ fn an_append_that_is_taken_for_damage_is_missed() {
     let wrong = read_beside_a_writer(|| Some(Guard::BeingWritten.take_out()));
     assert!(wrong.is_some(), "nobody took anything for damage");
     println!("noticed: {}", wrong.unwrap_or_default());
+}
+
+/// A rebuild that is not folded a second time swaps in whatever befell its rows. Verifying finds
+/// it, and the next rebuild mends it.
+#[tokio::test]
+async fn a_rebuild_that_is_folded_once_serves_damaged_rows_and_that_is_noticed() {
+    let bench = Bench::start(Store::in_memory()).await;
+    bench.feed.whole_life();
+    bench.caught_up().await;
+    let rebuilt = {
+        let _out = Guard::FoldedTwice.take_out();
+        rebuild_damaged(&bench).await
+    };
+    assert!(rebuilt.is_ok_and(|report| !report.equal()), "nothing stands in its way");
+    let verified = bench.models.verify("tickets").await.expect("verified");
+    let words = "ticket damaged is served, the events know nothing of it";
+    assert_eq!(verified.comparison.first_difference.as_deref(), Some(words));
+    let mended = bench.models.rebuild("tickets").await.expect("rebuilt");
+    assert!(!mended.equal(), "what was served was wrong");
+    assert!(bench.models.verify("tickets").await.expect("verified").equal());
 }

@@ -1,8 +1,10 @@
 //! What every event store must do. A store joins with one line at the end of the list below.
 
 mod appending;
+mod copying;
 mod embedded;
 mod following;
+mod importing;
 mod postgres;
 mod racing;
 mod reading;
@@ -95,6 +97,10 @@ macro_rules! contract {
         racing::writers_of_many_streams_all_land_once
         racing::readers_never_see_positions_out_of_order
         racing::cancelled_appends_land_once_or_not_at_all
+        importing::an_imported_history_is_the_same_in_every_byte
+        importing::positions_are_the_stores_own
+        importing::what_does_not_follow_is_not_taken
+        importing::an_imported_store_goes_on_like_its_own
         side::a_snapshot_replaces_the_one_before
         side::a_stream_without_a_snapshot_has_none
         side::a_checkpoint_is_where_it_was_left

@@ -324,7 +324,7 @@ pub(super) async fn seen(path: &Path, log: &Log, head: Position) -> Option<Posit
 }
 
 /// The runs that fit the log; if they do not, why.
-async fn usable_runs(
+pub(super) async fn usable_runs(
     pool: &SqlitePool,
     log: &Log,
     head: Position,

@@ -101,6 +101,9 @@ impl AuditQuery {
         #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
         before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
+        #[graphql(desc = "As the list stood then; as it is now if absent.")] as_of: Option<
+            AsOfInput,
+        >,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -124,6 +127,7 @@ impl AuditQuery {
                 stream: stream.map_err(|error| Fault::argument("filter.stream", error))?,
                 from: filter.from.map(|time| time.0),
                 until: filter.until.map(|time| time.0),
+                as_of: as_of.map(AsOfInput::read).transpose()?,
             };
             visible::wait(asked.api, "audit_log", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.audit_log(sees, &filter, &page).await?.into()))

@@ -16,8 +16,8 @@ use crate::{
         context::{Answer, Asked, answer},
         scalars::{DateTime, PositionScalar},
         types::{
-            ApiKeyConnection, Organizer, OrganizerConnection, Show, ShowConnection, Venue,
-            VenueConnection,
+            ApiKeyConnection, AsOfInput, Organizer, OrganizerConnection, Show, ShowConnection,
+            Venue, VenueConnection,
         },
         visible,
     },
@@ -44,6 +44,10 @@ impl CatalogueQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Its global id: `organizer_01J…`.")] id: ID,
+        #[graphql(
+            desc = "As it was then; as it is now if absent. What it links to is told as it is now."
+        )]
+        as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -53,7 +57,11 @@ impl CatalogueQuery {
             let caller = asked.with(Right::SeeEngine)?;
             let id: OrganizerId = argument("id", &id)?;
             visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
-            let found = asked.api.models.organizer(caller.organizer, id).await?;
+            let models = &asked.api.models;
+            let found = match as_of.map(AsOfInput::read).transpose()? {
+                Some(as_of) => models.organizer_as_of(caller.organizer, id, as_of).await?,
+                None => models.organizer(caller.organizer, id).await?,
+            };
             Ok(found.map(Organizer::from))
         })
         .await
@@ -124,6 +132,10 @@ impl CatalogueQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Its global id: `venue_01J…`.")] id: ID,
+        #[graphql(
+            desc = "As it was then; as it is now if absent. What it links to is told as it is now."
+        )]
+        as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -133,7 +145,11 @@ impl CatalogueQuery {
             let caller = asked.with(Right::SeeShows)?;
             let id: VenueId = argument("id", &id)?;
             visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
-            let found = asked.api.models.venue(caller.organizer, id).await?;
+            let models = &asked.api.models;
+            let found = match as_of.map(AsOfInput::read).transpose()? {
+                Some(as_of) => models.venue_as_of(caller.organizer, id, as_of).await?,
+                None => models.venue(caller.organizer, id).await?,
+            };
             Ok(found.map(Venue::from))
         })
         .await
@@ -175,6 +191,10 @@ impl CatalogueQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Its global id: `show_01J…`.")] id: ID,
+        #[graphql(
+            desc = "As it was then; as it is now if absent. What it links to is told as it is now."
+        )]
+        as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -184,7 +204,11 @@ impl CatalogueQuery {
             let caller = asked.with(Right::SeeShows)?;
             let id: ShowId = argument("id", &id)?;
             visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
-            let found = asked.api.models.show(caller.organizer, id).await?;
+            let models = &asked.api.models;
+            let found = match as_of.map(AsOfInput::read).transpose()? {
+                Some(as_of) => models.show_as_of(caller.organizer, id, as_of).await?,
+                None => models.show(caller.organizer, id).await?,
+            };
             Ok(found.map(Show::from))
         })
         .await

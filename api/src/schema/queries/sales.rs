@@ -18,9 +18,9 @@ use crate::{
         mutations::ScanRefusal,
         scalars::{DateTime, PositionScalar},
         types::{
-            Hold, HoldConnection, HoldStatus, MoneyReport, Order, OrderConnection, OrderStatus,
-            RefundConnection, RefundStatus, SalesReport, ScanConnection, Ticket, TicketConnection,
-            TicketStatus,
+            AsOfInput, Hold, HoldConnection, HoldStatus, MoneyReport, Order, OrderConnection,
+            OrderStatus, RefundConnection, RefundStatus, SalesReport, ScanConnection, Ticket,
+            TicketConnection, TicketStatus,
         },
         visible,
     },
@@ -103,11 +103,15 @@ pub(super) struct SalesQuery;
 
 #[Object]
 impl SalesQuery {
-    /// A hold, as it counts now.
+    /// A hold, as it counts now; with `asOf` as it counted then.
     async fn hold(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Its global id: `hold_01J…`.")] id: ID,
+        #[graphql(
+            desc = "As it was then; as it is now if absent. What it links to is told as it is now."
+        )]
+        as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -117,8 +121,17 @@ impl SalesQuery {
             let caller = asked.with(Right::SeeSales)?;
             let id: HoldId = argument("id", &id)?;
             visible::wait(asked.api, "holds", at_least.map(|at| at.0)).await?;
-            let found = asked.api.models.hold(caller.organizer, id).await?;
-            let now = asked.api.write.engine().clock().now();
+            let models = &asked.api.models;
+            let (found, now) = match as_of.map(AsOfInput::read).transpose()? {
+                Some(as_of) => {
+                    let found = models.hold_as_of(caller.organizer, id, as_of).await?;
+                    (found, models.time_of(as_of).await?)
+                }
+                None => {
+                    let found = models.hold(caller.organizer, id).await?;
+                    (found, asked.api.write.engine().clock().now())
+                }
+            };
             Ok(found.map(|view| Hold::from_view(view, now)))
         })
         .await
@@ -170,6 +183,10 @@ impl SalesQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Its global id: `order_01J…`.")] id: ID,
+        #[graphql(
+            desc = "As it was then; as it is now if absent. What it links to is told as it is now."
+        )]
+        as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -179,8 +196,14 @@ impl SalesQuery {
             let caller = asked.with(Right::SeeSales)?;
             let id: OrderId = argument("id", &id)?;
             visible::wait(asked.api, "orders", at_least.map(|at| at.0)).await?;
-            let found = asked.api.models.order(caller.organizer, id).await?;
-            Ok(found.map(Order::from))
+            let models = &asked.api.models;
+            let found = match as_of.map(AsOfInput::read).transpose()? {
+                Some(as_of) => {
+                    models.order_as_of(caller.organizer, id, as_of).await?.map(Order::from)
+                }
+                None => models.order(caller.organizer, id).await?.map(Order::from),
+            };
+            Ok(found)
         })
         .await
     }
@@ -267,6 +290,10 @@ impl SalesQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Its global id: `ticket_01J…`.")] id: ID,
+        #[graphql(
+            desc = "As it was then; as it is now if absent. Its code, and what it links to, are told as they are now."
+        )]
+        as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -276,7 +303,11 @@ impl SalesQuery {
             let caller = asked.with(Right::SeeTickets)?;
             let id: TicketId = argument("id", &id)?;
             visible::wait(asked.api, "tickets", at_least.map(|at| at.0)).await?;
-            let found = asked.api.models.ticket(caller.organizer, id).await?;
+            let models = &asked.api.models;
+            let found = match as_of.map(AsOfInput::read).transpose()? {
+                Some(as_of) => models.ticket_as_of(caller.organizer, id, as_of).await?,
+                None => models.ticket(caller.organizer, id).await?,
+            };
             Ok(found.map(Ticket::from))
         })
         .await
@@ -339,6 +370,9 @@ impl SalesQuery {
         #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
         before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
+        #[graphql(desc = "As the list stood then; as it is now if absent.")] as_of: Option<
+            AsOfInput,
+        >,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -358,6 +392,7 @@ impl SalesQuery {
                 accepted: filter.accepted,
                 from: filter.from.map(|time| time.0),
                 until: filter.until.map(|time| time.0),
+                as_of: as_of.map(AsOfInput::read).transpose()?,
             };
             visible::wait(asked.api, "scans", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.scans(sees, &filter, &page).await?.into()))

@@ -24,6 +24,7 @@ pub use money::Money;
 pub use order::{Order, OrderStatus, Refund, RefundStatus};
 pub use organizer::{ApiKey, Organizer, Role};
 pub use places::{Legs, LegsInput, PoolPlacesInput, PoolPlacesView};
+pub(crate) use projection::event_at;
 pub use projection::{AsOfInput, BuildReport, Process, Projection};
 pub use report::{MoneyReport, SalesReport};
 pub use show::{Entry, IssuanceMode, SalesRulesInput, Show};

@@ -9,7 +9,10 @@ use hakken_domain::{
     order::{self, Item, RefundCause, RefundState},
     time::Timestamp,
 };
-use hakken_projections::models::orders::{self, OrderView, RefundView};
+use hakken_projections::{
+    models::orders::{self, OrderView, RefundView},
+    past::PastOrder,
+};
 
 use super::{Legs, Money, Show, Ticket};
 use crate::{
@@ -47,6 +50,8 @@ enum Source {
     State { due_minor: u64, refunds: Vec<Refund>, position: Position },
     /// The read model.
     View { placed_at: Timestamp, reversed_minor: u64 },
+    /// Its own events, up to a moment of the past.
+    Past { placed_at: Timestamp, due_minor: u64, refunds: Vec<Refund> },
 }
 
 /// Where an order stands.
@@ -191,6 +196,15 @@ impl From<OrderView> for Order {
     }
 }
 
+impl From<PastOrder> for Order {
+    fn from(past: PastOrder) -> Self {
+        let PastOrder { view, refunds, due_minor } = past;
+        let refunds = refunds.into_iter().map(Refund::from).collect();
+        let source = Source::Past { placed_at: view.placed_at, due_minor, refunds };
+        Self { source, ..Self::from(view) }
+    }
+}
+
 /// What a buyer reserved, with its prices as sold, its payments and its refunds (予約・注文).
 #[Object]
 impl Order {
@@ -239,7 +253,7 @@ impl Order {
         let asked = Asked::of(ctx);
         answer(async move {
             let minor = match self.source {
-                Source::State { due_minor, .. } => due_minor,
+                Source::State { due_minor, .. } | Source::Past { due_minor, .. } => due_minor,
                 Source::View { .. } if self.is_over() => 0,
                 Source::View { reversed_minor: 0, .. } => {
                     self.total_minor.saturating_sub(self.paid_minor)
@@ -278,7 +292,7 @@ impl Order {
     async fn refunds(&self, ctx: &Context<'_>) -> Answer<Vec<Refund>> {
         let asked = Asked::of(ctx);
         answer(async move {
-            if let Source::State { refunds, .. } = &self.source {
+            if let Source::State { refunds, .. } | Source::Past { refunds, .. } = &self.source {
                 return Ok(Some(refunds.clone()));
             }
             let caller = asked.with(Right::SeeSales)?;
@@ -299,7 +313,9 @@ impl Order {
             let caller = asked.with(Right::SeeTickets)?;
             let mut tickets = match self.source {
                 Source::State { .. } => self.fresh_tickets(asked, caller.organizer).await?,
-                Source::View { .. } => asked.links(caller).tickets_of(self.id).await?,
+                Source::View { .. } | Source::Past { .. } => {
+                    asked.links(caller).tickets_of(self.id).await?
+                }
             };
             tickets.sort_by_key(Ticket::item_number);
             Ok(Some(tickets))
@@ -312,7 +328,9 @@ impl Order {
         let asked = Asked::of(ctx);
         answer(async move {
             let position = match self.source {
-                Source::View { placed_at, .. } => return Ok(Some(DateTime(placed_at))),
+                Source::View { placed_at, .. } | Source::Past { placed_at, .. } => {
+                    return Ok(Some(DateTime(placed_at)));
+                }
                 Source::State { position, .. } => position,
             };
             let caller = asked.with(Right::SeeSales)?;

@@ -100,10 +100,11 @@ impl ReadModels {
         }
         let now = match as_of {
             AsOf::Time(time) => time,
-            AsOf::Position(position) => self.time_of(position, &events).await?,
+            AsOf::Position(position) => self.time_at(position, &events).await?,
         };
         let mut fold = (SEAT_AVAILABILITY.fold)();
-        fold_all(fold.as_mut(), &SEAT_AVAILABILITY, &events).map_err(|poison| {
+        let skipped = self.engine().shared.read_skips().await?.of(SEAT_AVAILABILITY.name);
+        fold_all(fold.as_mut(), &SEAT_AVAILABILITY, &events, &skipped).map_err(|poison| {
             QueryError::Poisoned { position: poison.position, reason: poison.reason }
         })?;
         let board = Board::from_rows(show, &projection::changes(fold.as_mut()))?;
@@ -112,7 +113,7 @@ impl ReadModels {
     }
 
     /// When the last event up to a position was recorded; at least when the last of these was.
-    async fn time_of(
+    async fn time_at(
         &self,
         position: Position,
         events: &[Arc<StoredEvent>],

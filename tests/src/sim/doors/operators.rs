@@ -27,7 +27,7 @@ pub(super) struct Made {
 
 impl Simulation {
     /// An operator does something.
-    pub(super) async fn operate(&mut self) -> Result<(), String> {
+    pub(super) async fn operate_through_the_door(&mut self) -> Result<(), String> {
         match self.chance.below(10) {
             0..=2 => self.rebuild_one().await,
             3..=5 => self.verify_through_the_door().await,

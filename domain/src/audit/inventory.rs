@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use hakken_domain::{
+use crate::{
     inventory::{self, AllotmentSet, Places, PlacesReturned, PoolPlaces, SalesOpened},
     names::{Allotment, BuyerRef, HoldId, OrderId, PoolId, SeatId},
-    order::Item,
     time::Timestamp,
 };
 
@@ -45,16 +44,6 @@ pub(super) struct Sold {
     allotment: Option<Allotment>,
 }
 
-impl Sold {
-    /// The item's place is among what is sold.
-    pub(super) fn has(&self, item: &Item) -> bool {
-        let Places { seats, pools, legs } = &self.places;
-        let seat = item.seat.as_ref().is_none_or(|seat| seats.contains(seat));
-        let pool = item.pool.as_ref().is_none_or(|pool| pools.iter().any(|p| p.pool == *pool));
-        seat && pool && *legs == item.legs
-    }
-}
-
 impl Inventory {
     pub(super) fn event(&mut self, event: &inventory::Event) -> Result<(), String> {
         use inventory::Event as E;
@@ -74,7 +63,7 @@ impl Inventory {
             E::SeatsHeld(held) => {
                 must!(self.on_sale, "hold {} when sales were closed", held.hold);
                 self.take(held.hold, &held.buyer, &held.places, held.allotment.as_ref())?;
-                let has = self.buyers[&held.buyer];
+                let has = self.buyers.get(&held.buyer).copied().unwrap_or(0);
                 let within = self.limit.is_none_or(|limit| has <= u64::from(limit));
                 must!(within, "buyer {} has {has} places, over the limit", held.buyer);
                 let (buyer, allotment) = (held.buyer.clone(), held.allotment.clone());
@@ -244,7 +233,7 @@ impl Inventory {
                 }
                 on_leg[*leg] += used;
                 let quota = match allotment {
-                    None => capacity - kept,
+                    None => capacity.saturating_sub(kept),
                     Some(allotment) => self.quotas.get(allotment).map_or(0, |places| share(places)),
                 };
                 must!(*used <= quota, "pool {pool} has {used} of a quota of {quota} taken");

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hakken_domain::{
+use crate::{
     names::{PaymentId, RefundId},
     order::{self, Item},
+    time::Timestamp,
 };
 
 use super::must;
@@ -17,6 +18,8 @@ pub(super) struct Order {
     pub(super) confirmed: bool,
     pub(super) over: bool,
     pub(super) pending: usize,
+    /// When something happened to it for the last time.
+    pub(super) touched: Timestamp,
     total_minor: u64,
     payments: BTreeMap<PaymentId, Payment>,
     refunds: BTreeMap<RefundId, Refund>,
@@ -44,7 +47,7 @@ enum RefundState {
 impl Order {
     /// What came in and was not taken back.
     pub(super) fn paid_minor(&self) -> u64 {
-        let paid = |p: &Payment| p.captured_minor - p.reversed_minor.unwrap_or(0);
+        let paid = |p: &Payment| p.captured_minor.saturating_sub(p.reversed_minor.unwrap_or(0));
         self.payments.values().map(paid).sum()
     }
 
@@ -150,7 +153,8 @@ impl Order {
 
     /// No more of a payment goes out, back to the payer or to the bank, than came in.
     fn covered(&self, payment: &PaymentId) -> Result<(), String> {
-        let Payment { captured_minor, reversed_minor } = &self.payments[payment];
+        let Payment { captured_minor, reversed_minor } =
+            self.payments.get(payment).ok_or("a refund of an unknown payment")?;
         let refunds = self.refunds.values().filter(|refund| refund.payment == *payment);
         let live = refunds.filter(|refund| refund.state != RefundState::Failed);
         let out = live.map(|r| r.amount_minor).sum::<u64>() + reversed_minor.unwrap_or(0);

@@ -1,6 +1,6 @@
 //! Who came in with what.
 
-use hakken_domain::ticket;
+use crate::ticket;
 
 use super::must;
 

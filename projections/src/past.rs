@@ -1,0 +1,220 @@
+//! Single things as they were: their own events, folded up to a moment by the same fold that makes
+//! the rows of now. A moment of the future is now.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use hakken_domain::{
+    State,
+    envelope::{Position, StoredEvent, StreamId, StreamKind},
+    names::{HoldId, OrderId, OrganizerId, ShowId, TicketId, VenueId},
+    time::Timestamp,
+};
+
+use crate::{
+    ReadModels,
+    cache::Record,
+    engine::{fold_all, skips},
+    feed::EventFeed,
+    models::{
+        catalogue::{CATALOGUE, OrganizerView, ShowView, VenueView},
+        holds::{HOLDS, HoldView},
+        orders::{ORDERS, OrderView, RefundView},
+        seat_availability::AsOf,
+        tickets::{TICKETS, TicketView},
+    },
+    page::QueryError,
+    projection::{self, Projection},
+    rows::{Changes, RowError},
+};
+
+/// Events of a stream that are read at once.
+const PAGE: usize = 10_000;
+
+/// What a stream's own events had made of the tables of a projection by then, and the events.
+async fn fold_then(
+    feed: &dyn EventFeed,
+    projection: &Projection,
+    stream: StreamId,
+    as_of: AsOf,
+    mut seen: impl FnMut(&StoredEvent) -> Result<(), QueryError> + Send,
+) -> Result<Changes, QueryError> {
+    let mut skips = Arc::default();
+    skips::read_on(feed, &mut skips).await?;
+    let skipped = skips.of(projection.name);
+    let mut fold = (projection.fold)();
+    let mut after = 0;
+    loop {
+        let mut page = feed.read_stream(stream, after, PAGE).await?;
+        let Some(last) = page.last().map(|event| event.version) else { break };
+        page.retain(|event| as_of.includes(event));
+        fold_all(fold.as_mut(), projection, &page, &skipped).map_err(|poison| {
+            QueryError::Poisoned { position: poison.position, reason: poison.reason }
+        })?;
+        page.iter().try_for_each(|event| seen(event))?;
+        if page.last().is_none_or(|event| event.version < last) {
+            break;
+        }
+        after = last;
+    }
+    Ok(projection::changes(fold.as_mut()))
+}
+
+/// The records of one table.
+fn records<R: Record>(changes: &Changes) -> Result<Vec<(R::Key, R)>, QueryError> {
+    let rows = changes.iter().filter(|change| change.table == R::table());
+    Ok(rows.flat_map(|change| &change.upserts).map(R::from_row).collect::<Result<_, RowError>>()?)
+}
+
+fn one<R: Record>(changes: &Changes, key: &R::Key) -> Result<Option<R>, QueryError> {
+    let mut found = records::<R>(changes)?.into_iter();
+    Ok(found.find(|(known, _)| known == key).map(|(_, record)| record))
+}
+
+/// One record of a stream's own events up to a moment; none if there was none then.
+async fn then<R: Record>(
+    feed: &dyn EventFeed,
+    projection: &Projection,
+    stream: StreamId,
+    key: &R::Key,
+    as_of: AsOf,
+) -> Result<Option<R>, QueryError> {
+    one(&fold_then(feed, projection, stream, as_of, |_| Ok(())).await?, key)
+}
+
+/// An order as it was.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PastOrder {
+    /// The order.
+    pub view: OrderView,
+    /// The refunds that had been asked for, in that order.
+    pub refunds: Vec<RefundView>,
+    /// What was still to be paid.
+    pub due_minor: u64,
+}
+
+/// Folds what the rules remember. Of an event that they cannot have decided they panic.
+fn remember(state: &mut State, event: &StoredEvent) -> Result<(), QueryError> {
+    let poisoned = |reason: String| QueryError::Poisoned { position: event.position, reason };
+    let decoded = event.decoded().map_err(|error| poisoned(error.to_string()))?;
+    catch_unwind(AssertUnwindSafe(|| state.evolve(&decoded.event)))
+        .map_err(|_| poisoned("it does not follow from the events before it".to_owned()))
+}
+
+/// A hold of a show as it was then, from the events alone; none if there was none.
+pub async fn hold_then(
+    feed: &dyn EventFeed,
+    show: ShowId,
+    hold: HoldId,
+    as_of: AsOf,
+) -> Result<Option<HoldView>, QueryError> {
+    then(feed, &HOLDS, StreamId::inventory(show), &hold, as_of).await
+}
+
+impl ReadModels {
+    fn events(&self) -> &dyn EventFeed {
+        &*self.engine().shared.feed
+    }
+
+    /// A ticket as it was then; none if there was none, or it belongs to another tenant.
+    pub async fn ticket_as_of(
+        &self,
+        tenant: Option<OrganizerId>,
+        ticket: TicketId,
+        as_of: AsOf,
+    ) -> Result<Option<TicketView>, QueryError> {
+        let found: Option<TicketView> =
+            then(self.events(), &TICKETS, ticket.into(), &ticket, as_of).await?;
+        Ok(found.filter(|view| tenant.is_none() || view.organizer == tenant))
+    }
+
+    /// An order as it was then; none if there was none, or it belongs to another tenant.
+    pub async fn order_as_of(
+        &self,
+        tenant: Option<OrganizerId>,
+        order: OrderId,
+        as_of: AsOf,
+    ) -> Result<Option<PastOrder>, QueryError> {
+        let mut state = State::initial(StreamKind::Order);
+        let remember = |event: &StoredEvent| remember(&mut state, event);
+        let changes = fold_then(self.events(), &ORDERS, order.into(), as_of, remember).await?;
+        let view: Option<OrderView> = one(&changes, &order)?;
+        let Some(view) = view.filter(|view| tenant.is_none() || view.organizer == tenant) else {
+            return Ok(None);
+        };
+        let refunds = records::<RefundView>(&changes)?.into_iter();
+        let mut refunds: Vec<RefundView> = refunds.map(|(_, refund)| refund).collect();
+        refunds.sort_by_key(|refund| refund.position);
+        let due_minor = if let State::Order(order) = &state { order.due_minor() } else { 0 };
+        Ok(Some(PastOrder { view, refunds, due_minor }))
+    }
+
+    /// A hold as it was then; none if there was none, or it belongs to another tenant. The rows of
+    /// now tell of which show it is, since a hold never moves to another one.
+    pub async fn hold_as_of(
+        &self,
+        tenant: Option<OrganizerId>,
+        hold: HoldId,
+        as_of: AsOf,
+    ) -> Result<Option<HoldView>, QueryError> {
+        let Some(now) = self.hold(tenant, hold).await? else { return Ok(None) };
+        hold_then(self.events(), now.show, hold, as_of).await
+    }
+
+    /// A show as it was then; none if there was none, or it belongs to another tenant.
+    pub async fn show_as_of(
+        &self,
+        tenant: Option<OrganizerId>,
+        show: ShowId,
+        as_of: AsOf,
+    ) -> Result<Option<ShowView>, QueryError> {
+        let stream = StreamId::show(show);
+        let found: Option<ShowView> = then(self.events(), &CATALOGUE, stream, &show, as_of).await?;
+        Ok(found.filter(|view| tenant.is_none() || view.organizer == tenant))
+    }
+
+    /// A venue as it was then; none if there was none, or it belongs to another tenant.
+    pub async fn venue_as_of(
+        &self,
+        tenant: Option<OrganizerId>,
+        venue: VenueId,
+        as_of: AsOf,
+    ) -> Result<Option<VenueView>, QueryError> {
+        let found: Option<VenueView> =
+            then(self.events(), &CATALOGUE, venue.into(), &venue, as_of).await?;
+        Ok(found.filter(|view| tenant.is_none() || view.organizer == tenant))
+    }
+
+    /// An organizer as it was then; none if there was none, or it is another tenant.
+    pub async fn organizer_as_of(
+        &self,
+        tenant: Option<OrganizerId>,
+        organizer: OrganizerId,
+        as_of: AsOf,
+    ) -> Result<Option<OrganizerView>, QueryError> {
+        if tenant.is_some_and(|tenant| tenant != organizer) {
+            return Ok(None);
+        }
+        then(self.events(), &CATALOGUE, organizer.into(), &organizer, as_of).await
+    }
+
+    /// When a moment was: the time itself, or when the event at that position was recorded.
+    pub async fn time_of(&self, as_of: AsOf) -> Result<Timestamp, QueryError> {
+        time_of(self.events(), as_of).await
+    }
+}
+
+/// When a moment was: the time itself, or when the event at that position was recorded (of a
+/// position of the future, when the newest event was).
+pub async fn time_of(feed: &dyn EventFeed, as_of: AsOf) -> Result<Timestamp, QueryError> {
+    let position = match as_of {
+        AsOf::Time(time) => return Ok(time),
+        AsOf::Position(position) => position,
+    };
+    let newest = feed.head().await?.min(position);
+    let before = Position(newest.0.saturating_sub(1));
+    let found = feed.read_all(before, 1).await?;
+    Ok(found.first().map(|event| event.recorded_at).unwrap_or_default())
+}

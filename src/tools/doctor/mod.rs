@@ -1,0 +1,181 @@
+//! `hakken doctor`: is the store sound, and do the read models say what it says? In words, the
+//! worst first, each with what mends it. It changes nothing, and works beside a running server.
+
+mod finding;
+mod history;
+mod models;
+mod place;
+
+use std::{collections::HashMap, panic, process::ExitCode};
+
+use anyhow::{Context, Result};
+use hakken_adapters::{data_dir::DataDir, system::SystemClock};
+use hakken_commands::{clock::Clock, desk::EngineSecret, process::NAMES, store::SideStore};
+use hakken_domain::envelope::Position;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use self::{
+    finding::{Findings, Severity},
+    history::Question,
+};
+use super::print_line;
+use crate::{
+    cli,
+    store::{Events, StoreAddress},
+};
+
+/// It could not look.
+const BLIND: u8 = 4;
+/// Facts are lost, changed or wrong.
+const BROKEN: u8 = 3;
+
+/// Runs it.
+pub async fn run(options: cli::Doctor) -> ExitCode {
+    let mut findings = Findings::default();
+    let looked = look(&options, &mut findings).await;
+    if let Err(error) = &looked {
+        let error = format!("{error:#}");
+        if options.json {
+            let mut object = findings.json();
+            object["verdict"] = json!("unknown");
+            object["error"] = json!(error);
+            print_line(&object.to_string());
+        } else {
+            eprintln!("hakken: it could not be looked at: {error}");
+        }
+        return BLIND.into();
+    }
+    print_line(&if options.json { findings.json().to_string() } else { findings.text() });
+    match findings.worst() {
+        Some(Severity::Broken) => BROKEN.into(),
+        Some(Severity::Attention) => ExitCode::FAILURE,
+        Some(Severity::Note) | None => ExitCode::SUCCESS,
+    }
+}
+
+async fn look(options: &cli::Doctor, findings: &mut Findings) -> Result<()> {
+    let dir = DataDir::at(&options.data.data);
+    if !dir.root.is_dir() {
+        anyhow::bail!("{} does not exist: is this the data directory?", dir.root.display());
+    }
+    let locked = place::lock(&dir, findings);
+    place::disk(&dir, options.least_free, findings);
+    let secret = place::secret(&dir, findings);
+    let opened = match Events::open(&options.data.store, &dir).await {
+        Ok(opened) => opened,
+        Err(error) if is_damage(&error) => {
+            let mend = "keep a copy of the data directory, then restore it from a backup";
+            findings.broken("events", format!("{error:#}"), mend);
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    if let Some(secret) = &secret {
+        let secret = EngineSecret((*secret.as_bytes()).into());
+        if let Err(error) = opened.check_secret(&secret).await {
+            findings.broken("secret", format!("{error:#}"), "copy the right `secret` here");
+        }
+    }
+    let served = locked || serves(&opened).await?;
+    let head = opened.feed().head().await.with_context(|| opened.unreadable(&dir))?;
+    let (mut snapshots, mut indexed) = (HashMap::new(), true);
+    match &opened {
+        Events::Embedded(reader) => {
+            let derived = reader.inspect(&dir).await;
+            place::derived(&derived, findings);
+            // A server that goes on may be beyond what was the head a moment ago.
+            let newest = opened.feed().head().await.unwrap_or(head);
+            place::processes(&derived.checkpoints, newest, served, findings);
+            indexed = derived.index.is_none() && dir.index.is_file();
+            snapshots.extend(derived.snapshots);
+        }
+        Events::Postgres(store) => {
+            let mut checkpoints = Vec::new();
+            for name in NAMES {
+                let position = store.load_checkpoint(name).await?;
+                checkpoints.push((name.to_owned(), position));
+            }
+            let newest = opened.feed().head().await.unwrap_or(head);
+            place::processes(&checkpoints, newest, served, findings);
+        }
+    }
+    let question = Question {
+        feed: opened.feed(),
+        head,
+        dense: matches!(options.data.store, StoreAddress::Embedded | StoreAddress::Postgres(_)),
+        now: SystemClock.now(),
+        grace_seconds: options.grace,
+        served,
+        indexed,
+        deep: options.deep,
+        snapshots,
+    };
+    events(&question, options.json, findings).await;
+    read_models(options, &dir, &opened, head, locked, findings).await
+}
+
+/// Whether the store can be opened, and what is in it cannot be right.
+fn is_damage(error: &anyhow::Error) -> bool {
+    use hakken_adapters::embedded::OpenError as E;
+    let known = error.downcast_ref::<E>();
+    known.is_some_and(|known| {
+        matches!(known, E::Damaged { .. } | E::CutOff { .. } | E::Missed { .. })
+    })
+}
+
+/// Whether some server works on a shared database.
+async fn serves(opened: &Events) -> Result<bool> {
+    Ok(match opened {
+        Events::Embedded(_) => false,
+        Events::Postgres(store) => store.is_served().await?,
+    })
+}
+
+async fn events(question: &Question<'_>, quiet: bool, findings: &mut Findings) {
+    let style =
+        ProgressStyle::with_template("{prefix:<8} {bar:30} {percent}%, {per_sec}, {eta} left")
+            .expect("a good template");
+    let bar = ProgressBar::new(question.head.0).with_style(style).with_prefix("events");
+    if quiet {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    // What does not fold panics in words; they are told as findings.
+    let loud = panic::take_hook();
+    panic::set_hook(Box::new(|_| ()));
+    history::check(question, &bar, findings).await;
+    panic::set_hook(loud);
+    bar.finish_and_clear();
+}
+
+async fn read_models(
+    options: &cli::Doctor,
+    dir: &DataDir,
+    opened: &Events,
+    head: Position,
+    locked: bool,
+    findings: &mut Findings,
+) -> Result<()> {
+    if options.data.read_models.is_some() {
+        let what = "those in the database are told by their server alone: ask it with --url";
+        findings.note("read models", what.to_owned());
+    } else {
+        models::rows(dir, opened.feed(), head, locked, options.deep, findings).await;
+    }
+    if let (Some(url), Some(key)) = (&options.url, &options.key) {
+        models::ask(url, key, findings).await?;
+    }
+    if !options.deep {
+        return Ok(());
+    }
+    if locked {
+        let what = "a server has them: `hakken verify --url …` folds them afresh beside it";
+        findings.note("read models", what.to_owned());
+    } else if findings.worst() == Some(Severity::Broken) {
+        let what = "not folded afresh, since the events are broken";
+        findings.note("read models", what.to_owned());
+    } else {
+        models::compare(&options.data, findings).await?;
+    }
+    Ok(())
+}
