@@ -15,7 +15,11 @@ mod telemetry;
 mod tools;
 mod wiring;
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -85,6 +89,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
             text = format!("{text}: {cause}");
         }
     }
-    eprintln!("hakken: {text}");
+    // If nobody can be told, the exit code says as much.
+    let _ = writeln!(io::stderr(), "hakken: {text}");
     ExitCode::FAILURE
 }

@@ -23,10 +23,10 @@ use serde_json::json;
 
 use super::{
     crash::{
-        lane::put_on_sale,
         life::{Acknowledged, Life, OnSale, Stop},
+        sale::Sale,
     },
-    program::{Client, Server, good, hall, refused, run, serve},
+    program::{Client, Server, good, refused, run, serve},
 };
 
 const SEATS: usize = 600;
@@ -58,29 +58,6 @@ fn command(root: &Path, name: &str, database: &TestDatabase) -> Command {
 fn was_in_charge(root: &Path, name: &str) -> bool {
     let log = std::fs::read_to_string(root.join(format!("{name}.log"))).unwrap_or_default();
     log.contains("in charge of processes and sweeping")
-}
-
-async fn open_sale(operator: &Client) -> OnSale {
-    let input = json!({ "idempotencyKey": "organizer", "name": "Test" });
-    let organizer = operator.tell("registerOrganizer", "organizer { id }", input).await;
-    let mut keys = Vec::new();
-    for role in ["ORGANIZER", "BOX_OFFICE", "GATE"] {
-        let input = json!({
-            "idempotencyKey": role, "label": role, "role": role,
-            "organizer": organizer["organizer"]["id"]
-        });
-        let made = operator.tell("createApiKey", "secret", input).await;
-        keys.push(made["secret"].as_str().expect("a secret").to_owned());
-    }
-    let owner = operator.with_key(&keys[0]);
-    let map = json!({ "idempotencyKey": "venue", "name": "Hall", "seatMap": {
-        "json": hall(SEATS).to_string(),
-        "pools": [{ "name": "floor", "capacity": 200, "category": "floor" }]
-    } });
-    let venue = owner.tell("registerVenue", "venue { id }", map).await;
-    let show = put_on_sale(&owner, &venue["venue"]["id"], 0).await;
-    let (gate, seller) = (keys.pop().unwrap_or_default(), keys.pop().unwrap_or_default());
-    OnSale { show, seller, gate }
 }
 
 /// Buys until enough was acknowledged. A server that is gone is one that this buyer asks no more;
@@ -133,7 +110,7 @@ async fn three_servers_sell_one_show_and_lose_nothing_when_the_one_in_charge_is_
     let start = |name: &str, is_new| Server::launch(command(temp.path(), name, &database), is_new);
     let first = start("one", true);
     let operator = first.key.clone().expect("a new store has a first key");
-    let on_sale = Arc::new(open_sale(&first.client(&operator)).await);
+    let on_sale = Sale::open(&first.client(&operator), SEATS).await.on_sale();
     let others = [start("two", false), start("three", false)];
     assert!(was_in_charge(temp.path(), "one") && !was_in_charge(temp.path(), "two"));
     let clients: Vec<Client> =

@@ -159,6 +159,11 @@ impl Server {
         assert!(sent.success());
     }
 
+    /// Its status, if it has ended by itself.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it can be asked")
+    }
+
     /// Waits for its end.
     pub fn ended(mut self) -> ExitStatus {
         ended(&mut self.child)
@@ -166,6 +171,11 @@ impl Server {
 
     /// Without any warning.
     pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// The same, of one that is kept to be looked at.
+    pub fn end(&mut self) {
         // It may have ended by itself in this moment.
         let _ = self.child.kill();
         self.child.wait().expect("it ends");
@@ -229,6 +239,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// The same with a connection of its own.
+    pub fn another(&self) -> Self {
+        Self { http: reqwest::Client::new(), ..self.clone() }
+    }
+
     pub fn with_key(&self, key: &str) -> Self {
         Self { key: key.to_owned(), ..self.clone() }
     }
@@ -249,17 +264,39 @@ impl Client {
 
     /// A mutation that is not refused; gives its payload.
     pub async fn tell(&self, mutation: &str, selection: &str, input: Value) -> Value {
-        let mut name = mutation.to_owned();
-        name[..1].make_ascii_uppercase();
-        let query = format!(
-            "mutation($input: {name}Input!) {{ {mutation}(input: $input) {{ {selection} \
-             userErrors {{ code message field }} }} }}"
-        );
+        let query = mutation_of(mutation, selection);
         let mut data = self.ask(&query, json!({ "input": input })).await;
         let payload = data[mutation].take();
         assert_eq!(payload["userErrors"], json!([]), "{mutation}");
         payload
     }
+
+    /// The same, while the server may have trouble: it is asked until it answers.
+    pub async fn tell_patiently(&self, mutation: &str, selection: &str, input: Value) -> Value {
+        let query = mutation_of(mutation, selection);
+        let begun = Instant::now();
+        loop {
+            let answer = self.try_ask(&query, json!({ "input": input })).await;
+            if let Ok(mut answer) = answer
+                && answer["errors"].is_null()
+            {
+                let payload = answer["data"][mutation].take();
+                assert_eq!(payload["userErrors"], json!([]), "{mutation}");
+                return payload;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{mutation} is not answered");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn mutation_of(mutation: &str, selection: &str) -> String {
+    let mut name = mutation.to_owned();
+    name[..1].make_ascii_uppercase();
+    format!(
+        "mutation($input: {name}Input!) {{ {mutation}(input: $input) {{ {selection} \
+         userErrors {{ code message field }} }} }}"
+    )
 }
 
 /// An organizer with a hall on sale, made over the API.

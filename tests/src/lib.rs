@@ -6,6 +6,7 @@ pub mod faults;
 pub mod faulty_rows;
 pub mod fuzz;
 pub mod postgres;
+pub mod proxy;
 pub mod scenario;
 pub mod sim;
 pub mod stores;

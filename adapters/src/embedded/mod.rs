@@ -6,10 +6,10 @@
 //!
 //! What damage is noticed: a file that is missing, cut short or of another store, and a changed
 //! byte behind which later events stand, at the start; any other changed byte when it is read;
-//! newest events that are missing, at the start, if `index.db` or `side.db` has seen them. If the
-//! last of the events are cut off, and so were whole once, the store is refused; if they end with a
-//! whole batch, as those of an older backup do, it is a warning. Not noticed: the loss of newest
-//! events together with both of these, which is what putting a backup back looks like.
+//! newest events that are missing, at the start, if `index.db` or `side.db` has seen them. These
+//! take note of events only when they are durable, about once a second, so the store is refused
+//! then, whether its last batch is cut off or not there at all. Not noticed: the loss of newest
+//! events that neither of them has seen, or together with both.
 
 mod db;
 mod fault;
@@ -148,7 +148,7 @@ impl EmbeddedStore {
 
     /// Opens the store of a data directory for reading, also while a server writes it.
     pub async fn open_read_only(dir: &DataDir) -> Result<EmbeddedReader, OpenError> {
-        open::open_read_only(dir)
+        open::open_read_only(dir).await
     }
 
     /// Waits for what is being appended, then closes every file and gives up the lock. Appends

@@ -107,6 +107,20 @@ pub enum OpenError {
         /// The file that knows of it.
         witness: PathBuf,
     },
+    /// The newest events are missing, although they were acknowledged.
+    #[error(
+        "{file} ends with position {head}, but {witness} has seen the events up to position {seen}: they were acknowledged, and are missing here. Keep a copy of the data directory, then restore the events from a backup or a replica. To go on without these events, as after putting an older backup back, remove index.db and side.db first"
+    )]
+    Missed {
+        /// The newest file of events.
+        file: PathBuf,
+        /// The newest event that is there.
+        head: Position,
+        /// The newest event that was acknowledged, as far as anybody knows.
+        seen: Position,
+        /// The file that knows of it.
+        witness: PathBuf,
+    },
     /// A file cannot be read or written.
     #[error(
         "{file} cannot be opened: {source}. Check that the disk is not full, and that this user may read and write the data directory"
@@ -186,17 +200,21 @@ async fn seen(dir: &DataDir, log: &Log, head: Position) -> Option<(Position, Pat
 }
 
 /// Opens the events for writing. What a crash had left of an append is dropped, unless somebody
-/// knows that it was whole once: then it was acknowledged.
+/// knows that it was whole once: then it was acknowledged. `index.db` and `side.db` take note of
+/// events only when these are durable, so what they have seen and is not there is lost.
 async fn open_log(dir: &DataDir, options: &OpenOptions) -> Result<(Log, Position), OpenError> {
     let options =
         LogOptions { segment_bytes: options.segment_bytes, max_bytes: options.max_events_bytes };
     let (log, tail) = Log::open(&dir.events, &options).map_err(log_failed)?;
     let head = log.head().await.map_err(|error| store_failed(dir, error))?;
+    if let Some((seen, witness)) = seen(dir, &log, head).await.filter(|(seen, _)| *seen > head) {
+        let file = log.newest_file();
+        return Err(match tail {
+            Tail::CutOff { .. } => OpenError::CutOff { file, head, seen, witness },
+            Tail::Clean => OpenError::Missed { file, head, seen, witness },
+        });
+    }
     if let Tail::CutOff { used_end } = tail {
-        if let Some((seen, witness)) = seen(dir, &log, head).await.filter(|(seen, _)| *seen > head)
-        {
-            return Err(OpenError::CutOff { file: log.newest_file(), head, seen, witness });
-        }
         log.drop_cut_off(used_end).map_err(log_failed)?;
         tracing::warn!("an append that was cut off, and so never acknowledged, was dropped");
     }
@@ -234,9 +252,18 @@ pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<Embedde
 }
 
 /// Opens a store for reading, while a server may be writing it.
-pub(super) fn open_read_only(dir: &DataDir) -> Result<EmbeddedReader, OpenError> {
-    match Log::open_read_only(&dir.events).map_err(log_failed)? {
-        Some(log) => Ok(EmbeddedReader { log, index: dir.index.clone() }),
-        None => Err(OpenError::Missing { file: dir.events.clone() }),
+pub(super) async fn open_read_only(dir: &DataDir) -> Result<EmbeddedReader, OpenError> {
+    let Some(log) = Log::open_read_only(&dir.events).map_err(log_failed)? else {
+        return Err(OpenError::Missing { file: dir.events.clone() });
+    };
+    let failed = |error| store_failed(dir, error);
+    let before = log.head().await.map_err(failed)?;
+    if let Some((seen, witness)) = seen(dir, &log, before).await {
+        // What was seen by then is there by now, whoever writes meanwhile.
+        let head = log.head().await.map_err(failed)?;
+        if seen > head {
+            return Err(OpenError::Missed { file: log.newest_file(), head, seen, witness });
+        }
     }
+    Ok(EmbeddedReader { log, index: dir.index.clone() })
 }

@@ -2,8 +2,8 @@
 //! while no server runs, and is replaced when it is broken.
 //!
 //! A checkpoint is saved after the events it stands for are durable, so one that is lost is only
-//! behind, and one that is found is never ahead; unless somebody put older `events/` back.
-//! Then everything here may tell of events that no longer exist, and is thrown away.
+//! behind, and one that is found is never ahead, unless events are lost: then the store is refused
+//! (see `open`).
 
 use std::{
     collections::HashSet,
@@ -259,7 +259,10 @@ pub(super) async fn seen(path: &Path, store_id: &[u8]) -> Option<Position> {
         return None;
     }
     let pool = db::readers(path);
-    let known = sqlx::query_as("SELECT id, head FROM store").fetch_optional(&pool).await;
+    // Whoever answers events has seen them.
+    let furthest = "SELECT id, max(head, coalesce((SELECT max(position) FROM checkpoints), 0))
+        FROM store";
+    let known = sqlx::query_as(furthest).fetch_optional(&pool).await;
     pool.close().await;
     let (id, seen): (Vec<u8>, i64) = known.ok()??;
     (id == store_id).then_some(Position(unsigned(seen)))

@@ -81,10 +81,12 @@ impl Writer {
 
     async fn connect(&self) -> Result<PgConnection, StoreError> {
         let mut connection = self.database.connect_patiently().await?;
-        // Stricter settings (a replica that must have it, too) are the operator's and stay.
-        let (session, _): (i32, Option<String>) = sqlx::query_as(
-            "SELECT pg_backend_pid(), CASE WHEN current_setting('synchronous_commit') = 'off'
-                 THEN set_config('synchronous_commit', 'on', false) END",
+        // Stricter settings (a replica that must have it, too) are the operator's and stay. It is
+        // set in any case: what the session has set, no later change of the server's takes away.
+        let (session, _): (i32, String) = sqlx::query_as(
+            "SELECT pg_backend_pid(), set_config('synchronous_commit',
+                 CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+                     ELSE current_setting('synchronous_commit') END, false)",
         )
         .fetch_one(&mut connection)
         .await

@@ -119,7 +119,9 @@ async fn look(options: &cli::Doctor, findings: &mut Findings) -> Result<()> {
 fn is_damage(error: &anyhow::Error) -> bool {
     use hakken_adapters::embedded::OpenError as E;
     let known = error.downcast_ref::<E>();
-    known.is_some_and(|known| matches!(known, E::Damaged { .. } | E::CutOff { .. }))
+    known.is_some_and(|known| {
+        matches!(known, E::Damaged { .. } | E::CutOff { .. } | E::Missed { .. })
+    })
 }
 
 /// Whether some server works on a shared database.
