@@ -3,6 +3,7 @@
 
 pub mod data_dir;
 pub mod embedded;
+pub mod eventstoredb;
 mod fault;
 mod feed;
 mod live;

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod edge;
+pub mod eventstoredb;
 pub mod faults;
 pub mod faulty_rows;
 pub mod fuzz;

@@ -11,13 +11,13 @@
 //! whole batch, as those of an older backup do, it is a warning. Not noticed: the loss of newest
 //! events together with both of these, which is what putting a backup back looks like.
 
-mod db;
-mod fault;
+pub(crate) mod db;
+pub(crate) mod fault;
 mod index;
 mod log;
 mod open;
 mod reader;
-mod side;
+pub(crate) mod side;
 mod writer;
 
 use std::sync::Arc;
