@@ -7,6 +7,7 @@ mod crash;
 mod damage;
 mod demo;
 mod documents;
+mod eventstoredb;
 mod help;
 mod program;
 mod serve;

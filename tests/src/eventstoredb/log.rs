@@ -6,7 +6,6 @@ use std::{
 };
 
 use tokio::sync::watch;
-use ulid::Ulid;
 
 use super::proto::{Expected, Proposed, Uuid, UuidValue};
 
@@ -172,7 +171,8 @@ impl State {
     }
 
     fn push(&mut self, record: Record) {
-        self.end = record.place + RECORD_BYTES + (record.data.len() + record.custom_metadata.len()) as u64;
+        self.end =
+            record.place + RECORD_BYTES + (record.data.len() + record.custom_metadata.len()) as u64;
         self.streams.entry(record.stream.clone()).or_default().push(self.records.len());
         self.records.push(Arc::new(record));
     }
@@ -184,14 +184,14 @@ impl State {
             ("content-type".to_owned(), "application/json".to_owned()),
         ]);
         let number = self.records.len() as u128;
-        let id = hyphenated(Ulid::from(number));
+        let id = hyphenated(number);
         self.write("$stats-127.0.0.1:2113", id, metadata, Vec::new(), b"{}".to_vec());
     }
 }
 
 /// 128 bits as a UUID is written.
-fn hyphenated(id: Ulid) -> String {
-    let hex = format!("{:032x}", u128::from(id));
+fn hyphenated(id: u128) -> String {
+    let hex = format!("{id:032x}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
@@ -201,7 +201,7 @@ fn id_of(id: Option<&Uuid>) -> String {
         Some(UuidValue::Structured(parts)) => {
             let high = u128::from(parts.most_significant_bits.cast_unsigned());
             let low = u128::from(parts.least_significant_bits.cast_unsigned());
-            hyphenated(Ulid::from(high << 64 | low))
+            hyphenated(high << 64 | low)
         }
         None => String::new(),
     }

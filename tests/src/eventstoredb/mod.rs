@@ -227,7 +227,10 @@ impl Double {
 
     /// Another application appends to a stream of its own.
     pub fn write_foreign(&self, stream: &str, data: &[u8]) {
-        let id = Uuid { value: Some(UuidValue::String(format!("{:?}", Instant::now()))) };
+        let number = self.len();
+        let id = Uuid {
+            value: Some(UuidValue::String(format!("f0000000-0000-4000-8000-{number:012x}"))),
+        };
         let metadata = HashMap::from([("type".to_owned(), "other".to_owned())]);
         let (custom_metadata, data) = (Vec::new(), data.to_vec());
         let event = Proposed { id: Some(id), metadata, custom_metadata, data };

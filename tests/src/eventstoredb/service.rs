@@ -1,7 +1,6 @@
 //! The services of the protocol: streams, gossip, and what a server says of itself.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll},
@@ -12,6 +11,7 @@ use futures_util::{
     future::BoxFuture,
     stream::{self, BoxStream},
 };
+use tokio::sync::{mpsc, watch};
 use tonic::{
     Code, Request, Response, Status, Streaming,
     body::BoxBody,
@@ -139,7 +139,7 @@ impl Node {
         Err(Status::with_metadata(Code::NotFound, "Leader info available", told))
     }
 
-    async fn fault(&self) -> Result<(), Status> {
+    fn fault(&self) -> Result<(), Status> {
         if self.cluster.faults.takes_unavailable() {
             return Err(Status::unavailable("the server is not ready"));
         }
@@ -157,7 +157,7 @@ async fn append(
     request: Request<Streaming<AppendReq>>,
 ) -> Result<Response<AppendResp>, Status> {
     node.check_leader(request.metadata())?;
-    node.fault().await?;
+    node.fault()?;
     let mut messages = request.into_inner();
     let (mut options, mut events) = (None, Vec::new());
     while let Some(message) = messages.message().await? {
@@ -200,7 +200,7 @@ async fn append(
 
 async fn read(node: Arc<Node>, request: Request<ReadReq>) -> Result<Response<Responses>, Status> {
     node.check_leader(request.metadata())?;
-    node.fault().await?;
+    node.fault()?;
     let options = request.into_inner().options.unwrap_or_default();
     let count = match options.count {
         Some(Count::Events(count)) => usize::try_from(count).unwrap_or(usize::MAX),
@@ -236,7 +236,7 @@ async fn read(node: Arc<Node>, request: Request<ReadReq>) -> Result<Response<Res
 fn number_of(log: &Log, place: Place) -> Result<usize, Status> {
     match log.at(place.commit_position) {
         Some(number) if place.commit_position == place.prepare_position => Ok(number),
-        _ => Err(Status::invalid_argument("this is no position of a record")),
+        _ => Err(Status::invalid_argument("Trying to read from an invalid position.")),
     }
 }
 
@@ -313,14 +313,11 @@ fn wants(filter: Option<&FilterOn>, record: &Record) -> bool {
         // The one regular expression that clients come with: no system events.
         _ => !text.starts_with('$'),
     };
-    let nothing = HashMap::new();
-    let kind = Some(record).map_or(&nothing, |record| &record.metadata).get("type");
+    let kind = record.metadata.get("type");
     match filter {
         None => true,
         Some(FilterOn::Stream(expression)) => matches(expression, &record.stream),
-        Some(FilterOn::Kind(expression)) => {
-            kind.is_some_and(|kind| matches(expression, kind))
-        }
+        Some(FilterOn::Kind(expression)) => kind.is_some_and(|kind| matches(expression, kind)),
     }
 }
 
@@ -340,57 +337,52 @@ fn subscribe(node: &Arc<Node>, options: ReadOptions) -> Result<Response<Response
         Some(Filter::By(filter)) => filter.on,
         _ => None,
     };
-    let mut length = log.length();
-    let mut ended = node.cluster.faults.ended_subscriptions();
-    let log = Arc::clone(log);
     let confirmed = Content::Confirmation(Confirmation { subscription_id: "double".to_owned() });
     let first = stream::iter([Ok(ReadResp { content: Some(confirmed) })]);
-    let (mut next, mut has_caught_up) = (next, false);
-    let rest = async_contents(async move |sender: tokio::sync::mpsc::Sender<Content>| {
-        loop {
-            for record in log.records(next, CHECKPOINT_EVERY) {
-                next += 1;
-                if wants(filter.as_ref(), &record)
-                    && sender.send(event(&record, true)).await.is_err()
-                {
-                    return;
-                }
-                let place = Place {
-                    commit_position: record.place,
-                    prepare_position: record.place,
-                };
-                let is_due = filter.is_some() && next.is_multiple_of(CHECKPOINT_EVERY);
-                if is_due && sender.send(Content::Checkpoint(place)).await.is_err() {
-                    return;
-                }
-            }
-            let is_behind = next < *length.borrow_and_update();
-            if !is_behind {
-                if !has_caught_up && sender.send(Content::CaughtUp(Empty {})).await.is_err() {
-                    return;
-                }
-                has_caught_up = true;
-                tokio::select! {
-                    _ = length.changed() => {}
-                    _ = ended.changed() => return,
-                }
-            }
-        }
+    let (sender, receiver) = mpsc::channel(64);
+    let ended = node.cluster.faults.ended_subscriptions();
+    tokio::spawn(feed(Arc::clone(log), next, filter, ended, sender));
+    let rest = stream::unfold(receiver, |mut receiver: mpsc::Receiver<Content>| async move {
+        let content = receiver.recv().await?;
+        Some((Ok(ReadResp { content: Some(content) }), receiver))
     });
     Ok(Response::new(first.chain(rest).boxed()))
 }
 
-/// What a task sends, until it ends.
-fn async_contents<F, Fut>(task: F) -> Responses
-where
-    F: FnOnce(tokio::sync::mpsc::Sender<Content>) -> Fut,
-    Fut: Future<Output = ()> + Send + 'static,
-{
-    let (sender, receiver) = tokio::sync::mpsc::channel(64);
-    tokio::spawn(task(sender));
-    let next = |mut receiver: tokio::sync::mpsc::Receiver<Content>| async move {
-        let content = receiver.recv().await?;
-        Some((Ok(ReadResp { content: Some(content) }), receiver))
-    };
-    stream::unfold(receiver, next).boxed()
+/// Sends what a subscription is told, until nobody listens or it is ended.
+async fn feed(
+    log: Arc<Log>,
+    mut next: usize,
+    filter: Option<FilterOn>,
+    mut ended: watch::Receiver<u32>,
+    sender: mpsc::Sender<Content>,
+) {
+    let mut length = log.length();
+    let mut has_caught_up = false;
+    loop {
+        for record in log.records(next, CHECKPOINT_EVERY) {
+            next += 1;
+            let is_wanted = wants(filter.as_ref(), &record);
+            if is_wanted && sender.send(event(&record, true)).await.is_err() {
+                return;
+            }
+            let (commit_position, prepare_position) = (record.place, record.place);
+            let checkpoint = Content::Checkpoint(Place { commit_position, prepare_position });
+            let is_due = filter.is_some() && next.is_multiple_of(CHECKPOINT_EVERY);
+            if is_due && sender.send(checkpoint).await.is_err() {
+                return;
+            }
+        }
+        if next < *length.borrow_and_update() {
+            continue;
+        }
+        if !has_caught_up && sender.send(Content::CaughtUp(Empty {})).await.is_err() {
+            return;
+        }
+        has_caught_up = true;
+        tokio::select! {
+            _ = length.changed() => {}
+            _ = ended.changed() => return,
+        }
+    }
 }
