@@ -184,11 +184,11 @@ impl Double {
         Self { cluster, running }
     }
 
-    /// The address, as a client and `--store` take it. Deadlines are short: a test waits for them.
+    /// The address, as a client and `--store` take it.
     pub fn url(&self) -> String {
         let nodes: Vec<String> =
             self.cluster.nodes().iter().map(|(port, _)| format!("127.0.0.1:{port}")).collect();
-        format!("esdb://{}?tls=false&defaultDeadline=2000", nodes.join(","))
+        format!("esdb://{}?tls=false", nodes.join(","))
     }
 
     /// The faults of all nodes.
@@ -313,6 +313,12 @@ impl TestStore {
     /// An empty store on a double, whatever the environment names: faults can be switched on.
     pub fn on(double: Double) -> Self {
         let url = double.url();
+        Self::at(Some(double), url)
+    }
+
+    /// The same, with deadlines that are short enough for a test to wait for them.
+    pub fn impatient(double: Double) -> Self {
+        let url = format!("{}&defaultDeadline=1500", double.url());
         Self::at(Some(double), url)
     }
 

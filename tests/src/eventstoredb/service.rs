@@ -156,8 +156,7 @@ async fn append(
     node: Arc<Node>,
     request: Request<Streaming<AppendReq>>,
 ) -> Result<Response<AppendResp>, Status> {
-    node.check_leader(request.metadata())?;
-    node.fault()?;
+    let metadata = request.metadata().clone();
     let mut messages = request.into_inner();
     let (mut options, mut events) = (None, Vec::new());
     while let Some(message) = messages.message().await? {
@@ -167,6 +166,8 @@ async fn append(
             None => return Err(Status::invalid_argument("an empty message")),
         }
     }
+    node.check_leader(&metadata)?;
+    node.fault()?;
     let options = options.ok_or_else(|| Status::invalid_argument("no options"))?;
     let expected = options.expected.ok_or_else(|| Status::invalid_argument("no revision"))?;
     let bytes: usize =

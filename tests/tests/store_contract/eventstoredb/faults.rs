@@ -51,7 +51,7 @@ async fn the_client_alone_stays_closed_after_one_connection_that_failed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_that_comes_too_late_is_not_waited_for() {
-    let mut test = TestStore::on(Double::start());
+    let mut test = TestStore::impatient(Double::start());
     let store = test.open("one").await;
     test.double().faults().answer_late(Duration::from_secs(600));
     let since = Instant::now();

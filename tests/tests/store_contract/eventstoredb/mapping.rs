@@ -19,8 +19,8 @@ fn namespace(test: &TestStore) -> &str {
 
 /// The client itself, beside the adapter.
 fn client(test: &TestStore) -> Client {
-    let address = test.url.rsplit_once("&streams=").unwrap().0;
-    Client::new(address.parse().unwrap()).unwrap()
+    let (address, _) = test.url.rsplit_once("streams=").unwrap();
+    Client::new(address.trim_end_matches(['?', '&']).parse().unwrap()).unwrap()
 }
 
 async fn as_stored(test: &TestStore, name: &str) -> Vec<RecordedEvent> {
