@@ -119,9 +119,11 @@ pub enum Command {
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
 pub struct Data {
-    /// Where the events are: `embedded` (in the data directory), or
-    /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, which any number of servers may share, each
-    /// with a data directory of its own and the same `secret` in it.
+    /// Where the events are: `embedded` (in the data directory),
+    /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, or esdb://HOST:2113?tls=false for an
+    /// EventStoreDB (kurrentdb:// is the same; several hosts with commas for a cluster). Any
+    /// number of servers may share these two, each with a data directory of its own and the same
+    /// `secret` in it.
     #[arg(
         long,
         value_name = "STORE",

@@ -4,6 +4,7 @@
 pub mod copy;
 pub mod data_dir;
 pub mod embedded;
+pub mod eventstoredb;
 mod fault;
 mod feed;
 mod live;

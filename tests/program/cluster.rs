@@ -60,14 +60,15 @@ fn was_in_charge(root: &Path, name: &str) -> bool {
     log.contains("in charge of processes and sweeping")
 }
 
-/// Buys until enough was acknowledged. A server that is gone is one that this buyer asks no more;
+/// Buys until `enough` was acknowledged. A server that is gone is one that this buyer asks no more;
 /// the request under way goes to the next one, under the same key.
-async fn buy(
+pub async fn buy(
     buyer: usize,
     clients: Vec<Client>,
     on_sale: Arc<OnSale>,
     told: Arc<Mutex<Vec<Acknowledged>>>,
     count: Arc<AtomicUsize>,
+    enough: usize,
 ) {
     let mut chance = Chance::new(buyer as u64);
     let mut at = buyer % clients.len();
@@ -84,7 +85,7 @@ async fn buy(
                 Err(Stop::Refused(_)) => break,
             }
         }
-        if count.load(Ordering::Relaxed) >= ENOUGH {
+        if count.load(Ordering::Relaxed) >= enough {
             return;
         }
     }
@@ -119,7 +120,7 @@ async fn three_servers_sell_one_show_and_lose_nothing_when_the_one_in_charge_is_
     let buyers: Vec<_> = (0..BUYERS)
         .map(|buyer| {
             let (clients, on_sale) = (clients.clone(), on_sale.clone());
-            tokio::spawn(buy(buyer, clients, on_sale, told.clone(), count.clone()))
+            tokio::spawn(buy(buyer, clients, on_sale, told.clone(), count.clone(), ENOUGH))
         })
         .collect();
     while count.load(Ordering::Relaxed) < KILL_AT {

@@ -9,6 +9,7 @@ mod damage;
 mod demo;
 mod doctor;
 mod documents;
+mod eventstoredb;
 mod faults;
 mod help;
 mod metrics;

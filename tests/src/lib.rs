@@ -2,6 +2,7 @@
 
 pub use hakken_domain::audit;
 pub mod edge;
+pub mod eventstoredb;
 pub mod faults;
 pub mod faulty_rows;
 pub mod fuzz;

@@ -11,14 +11,14 @@
 //! then, whether its last batch is cut off or not there at all. Not noticed: the loss of newest
 //! events that neither of them has seen, or together with both.
 
-mod db;
-mod fault;
+pub(crate) mod db;
+pub(crate) mod fault;
 mod index;
 mod inspect;
 mod log;
 mod open;
 mod reader;
-mod side;
+pub(crate) mod side;
 mod writer;
 
 use std::sync::Arc;

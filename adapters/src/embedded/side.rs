@@ -39,7 +39,7 @@ const SCHEMA: Schema = Schema {
 };
 
 /// The side file.
-pub(super) struct Side {
+pub(crate) struct Side {
     pool: SqlitePool,
     /// Streams that have a snapshot: most have none, and asking for it then costs no read.
     streams: Mutex<HashSet<StreamId>>,
@@ -47,7 +47,7 @@ pub(super) struct Side {
 
 impl Side {
     /// Opens the side file of the store with this id, whose newest event is at `head`.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         path: &Path,
         store_id: &[u8],
         head: Position,
@@ -83,7 +83,7 @@ impl Side {
     }
 
     /// Notes how far the events go, so that a loss of the newest is noticed at the next start.
-    pub(super) async fn close(&self, head: Position) {
+    pub(crate) async fn close(&self, head: Position) {
         let noted = self.note_head(&self.pool, head).await;
         if let Err(error) = noted {
             tracing::warn!(%error, "side.db could not be brought up to date");
@@ -103,7 +103,7 @@ impl Side {
         Ok(())
     }
 
-    pub(super) async fn load_snapshot(
+    pub(crate) async fn load_snapshot(
         &self,
         stream: StreamId,
     ) -> Result<Option<Snapshot>, StoreError> {
@@ -136,7 +136,7 @@ impl Side {
         Ok(Some(Snapshot { version: unsigned(version), format, bytes: bytes.into() }))
     }
 
-    pub(super) async fn save_snapshot(
+    pub(crate) async fn save_snapshot(
         &self,
         stream: StreamId,
         snapshot: Snapshot,
@@ -164,7 +164,7 @@ impl Side {
         Ok(())
     }
 
-    pub(super) async fn load_checkpoint(&self, process: &str) -> Result<Position, StoreError> {
+    pub(crate) async fn load_checkpoint(&self, process: &str) -> Result<Position, StoreError> {
         let position: Option<i64> =
             sqlx::query_scalar("SELECT position FROM checkpoints WHERE process = ?1")
                 .bind(process)
@@ -174,7 +174,7 @@ impl Side {
         Ok(Position(position.map_or(0, unsigned)))
     }
 
-    pub(super) async fn save_checkpoint(
+    pub(crate) async fn save_checkpoint(
         &self,
         process: &str,
         position: Position,
