@@ -164,10 +164,11 @@ async fn every_figure_moves_with_what_is_done_and_is_described() {
         after.value(name, labels) - before.value(name, labels)
     };
     let holds = |outcome| [("kind", "hold_seats"), ("outcome", outcome)];
-    for (name, labels, expected) in [
-        ("hakken_commands_total", &holds("happened")[..], 10.0),
-        ("hakken_commands_total", &holds("repeated"), 1.0),
-        ("hakken_commands_total", &holds("rejected"), 1.0),
+    let (happened, repeated, rejected) = (holds("happened"), holds("repeated"), holds("rejected"));
+    let expected: [(&str, &[(&str, &str)], f64); 15] = [
+        ("hakken_commands_total", &happened, 10.0),
+        ("hakken_commands_total", &repeated, 1.0),
+        ("hakken_commands_total", &rejected, 1.0),
         ("hakken_commands_happened_total", &[], 10.0),
         ("hakken_events_appended_total", &[], 10.0),
         ("hakken_batch_events_sum", &[], 10.0),
@@ -180,7 +181,8 @@ async fn every_figure_moves_with_what_is_done_and_is_described() {
         ("hakken_http_request_duration_seconds_count", &[("route", "/graphql")], 13.0),
         ("hakken_projection_position", &[("name", "holds")], 10.0),
         ("hakken_last_backup_position", &[], 7.0),
-    ] {
+    ];
+    for (name, labels, expected) in expected {
         assert_eq!(grown(name, labels), expected, "{name} {labels:?}");
     }
     let batches = grown("hakken_batch_events_count", &[]);
