@@ -18,9 +18,10 @@ mod log;
 mod open;
 mod reader;
 mod side;
+mod unfinished;
 mod writer;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use hakken_commands::store::{
@@ -31,6 +32,7 @@ use hakken_domain::{
     time::Timestamp,
 };
 use hakken_projections::feed::Interest;
+pub(crate) use log::record::{decode_all as decode_records, encode as encode_record};
 pub use open::{OpenError, OpenOptions};
 pub use reader::EmbeddedReader;
 use tokio::{sync::Mutex, task::JoinHandle};
@@ -66,6 +68,8 @@ struct Shared {
     writer: Mutex<Writer>,
     live: Arc<LiveFeed>,
     side: Side,
+    /// The file that is there while a history is on its way here.
+    unfinished: PathBuf,
 }
 
 /// What a read needs.

@@ -18,6 +18,7 @@ mod rows;
 mod schema;
 mod side;
 mod tail;
+mod unfinished;
 
 use std::sync::Arc;
 
@@ -87,6 +88,20 @@ impl PostgresStore {
     /// one: with another, it would refuse the codes and keys that the others gave out.
     pub async fn bind_secret(&self, check: Fingerprint) -> Result<(), OpenError> {
         schema::bind_secret(&self.shared.database, check).await
+    }
+
+    /// Whether a server with this secret could use the database: no other one is bound to it.
+    pub async fn is_for_secret(&self, check: Fingerprint) -> Result<bool, StoreError> {
+        let check = check.to_string();
+        self.shared
+            .database
+            .ask(|connection| {
+                sqlx::query_scalar("SELECT coalesce(secret_check = $1, true) FROM hakken.store")
+                    .bind(check.clone())
+                    .fetch_one(connection)
+                    .boxed()
+            })
+            .await
     }
 
     /// Asks to be the one process that runs what must run once. See [`Lease`].

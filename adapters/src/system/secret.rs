@@ -90,20 +90,41 @@ impl EngineSecret {
     /// directory has neither a secret nor events. Call it before the event store is opened for
     /// the first time.
     pub fn open(dir: &DataDir) -> Result<Self, SecretError> {
+        if let Some(secret) = Self::find(dir)? {
+            return Ok(secret);
+        }
+        if fs::metadata(&dir.events).is_ok_and(|events| events.len() > 0) {
+            return Err(SecretError::Missing {
+                path: dir.secret.clone(),
+                events: dir.events.clone(),
+            });
+        }
+        let made = super::random_bytes().map(Self).and_then(|secret| secret.create(dir));
+        made.map_err(|source| SecretError::Uncreatable { path: dir.secret.clone(), source })
+    }
+
+    /// As it stands in its file.
+    pub(crate) fn to_file(&self) -> [u8; BYTES + CHECK_BYTES] {
+        let mut file = [0; BYTES + CHECK_BYTES];
+        file[..BYTES].copy_from_slice(&self.0);
+        file[BYTES..].copy_from_slice(&check_of(&self.0));
+        file
+    }
+
+    /// The secret of a data directory, if it has one.
+    pub fn find(dir: &DataDir) -> Result<Option<Self>, SecretError> {
         match File::open(&dir.secret) {
-            Ok(file) => Self::read(file, dir),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if fs::metadata(&dir.events).is_ok_and(|events| events.len() > 0) {
-                    return Err(SecretError::Missing {
-                        path: dir.secret.clone(),
-                        events: dir.events.clone(),
-                    });
-                }
-                Self::create(dir)
-                    .map_err(|source| SecretError::Uncreatable { path: dir.secret.clone(), source })
-            }
+            Ok(file) => Self::read(file, dir).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(SecretError::Unreadable { path: dir.secret.clone(), source }),
         }
+    }
+
+    /// Writes it into a data directory that has none, readable by its owner alone.
+    pub fn put(&self, dir: &DataDir) -> Result<(), SecretError> {
+        let put = self.clone().create(dir);
+        put.map(drop)
+            .map_err(|source| SecretError::Uncreatable { path: dir.secret.clone(), source })
     }
 
     fn read(mut file: File, dir: &DataDir) -> Result<Self, SecretError> {
@@ -127,7 +148,7 @@ impl EngineSecret {
 
     /// The file appears whole or not at all, whenever the machine stops. Of two processes that
     /// start at once only one makes it.
-    fn create(dir: &DataDir) -> io::Result<Self> {
+    fn create(self, dir: &DataDir) -> io::Result<Self> {
         dir.create()?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&dir.lock)?;
         lock.try_lock().map_err(|_| {
@@ -136,7 +157,6 @@ impl EngineSecret {
         if dir.secret.exists() {
             return Err(io::Error::from(io::ErrorKind::AlreadyExists));
         }
-        let bytes = super::random_bytes()?;
         let unfinished = dir.root.join("secret.new");
         match fs::remove_file(&unfinished) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -147,12 +167,11 @@ impl EngineSecret {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&unfinished)?;
-        file.write_all(&bytes)?;
-        file.write_all(&check_of(&bytes))?;
+        file.write_all(&self.to_file())?;
         file.sync_all()?;
         fs::rename(&unfinished, &dir.secret)?;
         sync_dir(&dir.root)?;
-        Ok(Self(bytes))
+        Ok(self)
     }
 }
 

@@ -9,6 +9,7 @@ mod postgres;
 mod racing;
 mod reading;
 mod side;
+mod unfinished;
 
 use std::{any::Any, sync::Arc};
 
