@@ -9,7 +9,7 @@ use hakken_domain::{
     time::Timestamp,
 };
 
-use crate::store::StoreAddress;
+use crate::{store::StoreAddress, tools};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -63,6 +63,13 @@ pub enum Command {
     /// Fold the events afresh and compare with what is served; says the first difference in
     /// words. Exit code 1 if there is one.
     Verify(Projections),
+    /// Copy all events and the secret into a directory, also while a server runs; a later backup
+    /// into the same directory adds what is new.
+    Backup(tools::backup::Options),
+    /// Read a whole backup and say whether it is complete; exit code 1 if it is not.
+    VerifyBackup(tools::backup::VerifyOptions),
+    /// Make a store of a backup, all of it or up to a position or a time.
+    Restore(tools::restore::Options),
 }
 
 /// Where the data is.

@@ -64,6 +64,9 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Verify(options) => {
             return tools::projections::run(options, BuildKind::Verify).await.map(verdict);
         }
+        Command::Backup(options) => tools::backup::run(options).await?,
+        Command::VerifyBackup(options) => return tools::backup::verify(options).await.map(verdict),
+        Command::Restore(options) => tools::restore::run(options).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

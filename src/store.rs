@@ -91,7 +91,7 @@ impl Store {
         };
         let lock = Arc::new(lock(dir)?);
         let store = Arc::new(PostgresStore::open(url).await?);
-        store.bind_secret(check_of(secret)).await?;
+        store.bind_secret(check_of_bytes(&secret.0)).await?;
         let lease = Arc::new(store.lease());
         Ok(Self::Postgres { store, _lock: lock, lease })
     }
@@ -155,12 +155,12 @@ impl Store {
 }
 
 /// Tells a secret from another one; says nothing about it.
-fn check_of(secret: &EngineSecret) -> Fingerprint {
-    Fingerprint::of(&[b"hakken store belongs to ", &secret.0[..]].concat())
+pub fn check_of_bytes(secret: &[u8; 32]) -> Fingerprint {
+    Fingerprint::of(&[b"hakken store belongs to ", &secret[..]].concat())
 }
 
 /// Takes the data directory for this process alone.
-fn lock(dir: &DataDir) -> Result<File> {
+pub fn lock(dir: &DataDir) -> Result<File> {
     let words = || format!("{} cannot be used", dir.root.display());
     dir.create().with_context(words)?;
     let mut options = OpenOptions::new();

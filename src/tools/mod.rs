@@ -1,11 +1,14 @@
 //! What one does with a data directory beside serving it.
 
+pub mod backup;
+pub mod bars;
 pub mod events;
 pub mod export;
 pub mod import;
 pub mod keys;
 pub mod projections;
 pub mod replay;
+pub mod restore;
 
 use std::io::{self, Write};
 

@@ -60,7 +60,7 @@ fn was_in_charge(root: &Path, name: &str) -> bool {
     log.contains("in charge of processes and sweeping")
 }
 
-async fn open_sale(operator: &Client) -> OnSale {
+pub async fn open_sale(operator: &Client) -> OnSale {
     let input = json!({ "idempotencyKey": "organizer", "name": "Test" });
     let organizer = operator.tell("registerOrganizer", "organizer { id }", input).await;
     let mut keys = Vec::new();

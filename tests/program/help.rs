@@ -2,7 +2,7 @@
 
 use super::program::{good, run};
 
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 16] = [
     &[],
     &["serve"],
     &["demo"],
@@ -16,6 +16,9 @@ const COMMANDS: [&[&str]; 13] = [
     &["replay"],
     &["rebuild"],
     &["verify"],
+    &["backup"],
+    &["verify-backup"],
+    &["restore"],
 ];
 
 #[test]

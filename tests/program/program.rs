@@ -170,7 +170,7 @@ impl Server {
     }
 
     pub fn client(&self, key: &str) -> Client {
-        Client { http: reqwest::Client::new(), url: self.url.clone(), key: key.to_owned() }
+        Client::at(&self.url).with_key(key)
     }
 }
 
@@ -227,6 +227,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// Of a server at this address, without a key.
+    pub fn at(url: &str) -> Self {
+        Self { http: reqwest::Client::new(), url: url.to_owned(), key: String::new() }
+    }
+
     pub fn with_key(&self, key: &str) -> Self {
         Self { key: key.to_owned(), ..self.clone() }
     }

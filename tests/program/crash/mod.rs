@@ -6,7 +6,7 @@
 
 pub mod lane;
 pub mod life;
-mod witness;
+pub mod witness;
 
 use std::time::Instant;
 
