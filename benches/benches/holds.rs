@@ -56,11 +56,11 @@ raw log: acknowledgements a second of a preallocated file with one sync a batch 
   for as many callers; the limit of this disk and these cores.
 one show, 1,000 shows: durable holds a second, on shows that are new in each round; share: of the
   raw log.
-p50, p99: microseconds that one caller waits (one show); syncs: p99 counted in single syncs of the
-  raw file (median of 200), which is what a caller alone would wait at least.
+p50, p99: microseconds that one caller waits (one show); raw p99: the same of the raw log; syncs: p99
+  counted in single syncs of the raw file (median of 200), which a caller alone would wait at least.
 batch: events made durable together; commit: microseconds for that, from the loop and back.";
 
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 12] = [
     "callers",
     "raw log",
     "one show",
@@ -69,6 +69,7 @@ const COLUMNS: [&str; 11] = [
     "share",
     "p50",
     "p99",
+    "raw p99",
     "syncs",
     "batch",
     "commit",
@@ -122,6 +123,7 @@ async fn run() -> Result<()> {
             percent(spread, log),
             thousands(measured.p50),
             thousands(measured.p99),
+            thousands(measured.raw_p99),
             format!("{:.1}", measured.p99 / sync_micros),
             thousands(measured.batch),
             thousands(measured.commit_micros),
@@ -154,20 +156,24 @@ struct Measured {
     rates: [f64; 3],
     p50: f64,
     p99: f64,
+    raw_p99: f64,
     batch: f64,
     commit_micros: f64,
 }
 
 async fn measure(raw: &Arc<RawLog>, engine: &Engine, callers: usize) -> Result<Measured> {
     let mut rates = [Vec::new(), Vec::new(), Vec::new()];
-    let (mut p50, mut p99, mut batches, mut commits) = (vec![], vec![], vec![], vec![]);
+    let (mut p50, mut p99, mut raw_p99) = (vec![], vec![], vec![]);
+    let (mut batches, mut commits) = (vec![], vec![]);
     for _ in 0..ROUNDS {
         let log = raw.clone();
         let round = ask_for_a_while(callers, move |_, _| {
             let log = log.clone();
             async move { log.append(vec![7; ENTRY_BYTES]).await }
         });
-        rates[0].push(round.await.rate);
+        let round = round.await;
+        rates[0].push(round.rate);
+        raw_p99.push(quantile(round.waits(), 0.99));
 
         let (hot, show) = (engine.clone(), open_show(engine).await?);
         let before = Batches::of(engine.counters());
@@ -178,7 +184,7 @@ async fn measure(raw: &Arc<RawLog>, engine: &Engine, callers: usize) -> Result<M
         let round = round.await;
         let done = Batches::of(engine.counters()).since(&before);
         rates[1].push(round.rate);
-        let waits: Vec<f64> = round.waits.into_iter().map(f64::from).collect();
+        let waits = round.waits();
         p50.push(quantile(waits.clone(), 0.5));
         p99.push(quantile(waits, 0.99));
         batches.push(done.events / done.batches);
@@ -200,6 +206,7 @@ async fn measure(raw: &Arc<RawLog>, engine: &Engine, callers: usize) -> Result<M
         rates: rates.map(median),
         p50: median(p50),
         p99: median(p99),
+        raw_p99: median(raw_p99),
         batch: median(batches),
         commit_micros: median(commits),
     })
@@ -237,6 +244,12 @@ struct Round {
     rate: f64,
     /// Microseconds that each answer took.
     waits: Vec<f32>,
+}
+
+impl Round {
+    fn waits(&self) -> Vec<f64> {
+        self.waits.iter().copied().map(f64::from).collect()
+    }
 }
 
 async fn ask_for_a_while<F, A>(callers: usize, ask: F) -> Round

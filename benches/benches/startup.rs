@@ -21,7 +21,7 @@ use hakken_benches::{
 };
 
 const STARTS: usize = 3;
-const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_secs(3_600);
 
 const GUIDE: &str = "\
 first: seconds from nothing but events to ready, all read models made.

@@ -29,6 +29,9 @@ pub struct WriteOptions {
     /// none: it is the only one. It may change at any time, and two may believe it at once: what
     /// both do happens once.
     pub on_duty: Option<watch::Receiver<bool>>,
+    /// How many events a process may be behind before it first looks what of them is answered
+    /// already, in the place of answering all of them again.
+    pub far_behind: u64,
 }
 
 impl Default for WriteOptions {
@@ -38,6 +41,7 @@ impl Default for WriteOptions {
             patience: Duration::from_secs(5),
             runtime: None,
             on_duty: None,
+            far_behind: 20_000,
         }
     }
 }
@@ -62,7 +66,10 @@ impl WriteSide {
         let engine = Engine::start_on(&runtime, ports.clone(), options.limits);
         let Ports { store, side, .. } = ports;
         let duty = options.on_duty.map_or_else(Duty::always, Duty::while_true);
-        let run = |process| Arc::new(start(process, store.clone(), side.clone(), duty.clone()));
+        let run = |process| {
+            let (store, side, duty) = (store.clone(), side.clone(), duty.clone());
+            Arc::new(start(process, store, side, duty, options.far_behind))
+        };
         let checkout = run(Arc::new(Checkout::new(engine.clone())));
         let refunds = run(Arc::new(Refunds::new(engine.clone(), payments)));
         let sweeper = start_sweeper(engine.clone(), store.clone(), side.clone(), duty);

@@ -63,6 +63,8 @@ pub struct Setup {
     pub limits: Limits,
     /// Makes ids differ from those of another process on the same store.
     pub seed: u64,
+    /// How many events a process may be behind before it looks what of them is answered.
+    pub far_behind: u64,
 }
 
 impl Default for Setup {
@@ -76,6 +78,7 @@ impl Default for Setup {
             payments: None,
             limits: Limits::default(),
             seed: 1,
+            far_behind: WriteOptions::default().far_behind,
         }
     }
 }
@@ -169,7 +172,8 @@ impl World {
 
     /// With something unusual.
     pub fn with(setup: Setup) -> Self {
-        let Setup { store, memory, side, clock, gateway, payments, limits, seed } = setup;
+        let Setup { store, memory, side, clock, gateway, payments, limits, seed, far_behind } =
+            setup;
         let ports = Ports {
             store: store.unwrap_or_else(|| memory.clone()),
             side: side.unwrap_or_else(|| memory.clone()),
@@ -177,8 +181,8 @@ impl World {
             ids: Arc::new(SeededIds::new(seed)),
         };
         let secret = engine_secret();
-        let options =
-            WriteOptions { limits, patience: Duration::from_secs(10), ..WriteOptions::default() };
+        let patience = Duration::from_secs(10);
+        let options = WriteOptions { limits, patience, far_behind, ..WriteOptions::default() };
         let payments = payments.unwrap_or_else(|| gateway.clone());
         let write = Arc::new(WriteSide::start(ports, payments, secret, options));
         Self { write, memory, clock, gateway, keys: AtomicU64::new(0) }

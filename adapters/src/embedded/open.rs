@@ -240,6 +240,7 @@ pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<Embedde
     let side = Side::open(&dir.side, &log.store_id(), head)
         .await
         .map_err(|error| derived_failed(dir, &dir.side, error))?;
+    log.prepare();
     Ok(EmbeddedStore {
         shared: Arc::new(Shared {
             reads: Reads { log, index },

@@ -300,7 +300,8 @@ impl Town {
                 for refund in refunds {
                     let reference = MoneyRef::new(&format!("re_{}", refund.refund))?;
                     let settle = order::Command::SettleRefund { refund: refund.refund, reference };
-                    self.must(order, settle, Asker::Process("refunds", cause))?;
+                    let settles = Asker::Process("refunds", cause, "outcome".into());
+                    self.must(order, settle, settles)?;
                 }
                 Ok(())
             }
@@ -345,9 +346,9 @@ impl Town {
             legs: items[0].legs,
         };
         let sell = inventory::Command::ConfirmHold { hold, order, buyer, places };
-        let checkout = Asker::Process("checkout", cause);
-        self.must(StreamId::inventory(show), sell, checkout)?;
-        self.must(order, order::Command::ConfirmOrder, checkout)?;
+        let checkout = |step: String| Asker::Process("checkout", cause, step);
+        self.must(StreamId::inventory(show), sell, checkout(format!("confirm:{hold}")))?;
+        self.must(order, order::Command::ConfirmOrder, checkout("confirmed".into()))?;
         self.later(1, Task::MakeTickets { order, cause });
         Ok(())
     }
@@ -357,12 +358,12 @@ impl Town {
         let items: Vec<Item> = state.items().iter().map(|item| item.item.clone()).collect();
         let buyer = state.buyer().expect("an order has a buyer").clone();
         let show = items[0].show;
-        let checkout = Asker::Process("checkout", cause);
+        let checkout = |step: String| Asker::Process("checkout", cause, step);
         for item in items {
-            let id = ticket_of(order, item.item);
+            let (id, number) = (ticket_of(order, item.item), item.item);
             let created = TicketCreated {
                 order,
-                item: item.item,
+                item: number,
                 show,
                 seat: item.seat,
                 pool: item.pool,
@@ -376,9 +377,10 @@ impl Town {
                 },
                 issue_until: None,
             };
-            self.must(id, ticket::Command::CreateTicket(Box::new(created)), checkout)?;
+            let create = ticket::Command::CreateTicket(Box::new(created));
+            self.must(id, create, checkout(format!("create:{number}")))?;
             let issue = ticket::Command::IssueTicket { code_key: 1, channel: Channel::Online };
-            self.must(id, issue, checkout)?;
+            self.must(id, issue, checkout(format!("issue:{number}")))?;
             if self.world.draw.percent(2) {
                 let reissue = ticket::Command::ReissueTicket {
                     code_key: 1,
@@ -427,13 +429,14 @@ impl Town {
     ) -> Result<()> {
         let Ok(state) = self.order_state(order) else { return Ok(()) };
         let items: Vec<Item> = state.items().iter().map(|item| item.item.clone()).collect();
-        let checkout = Asker::Process("checkout", cause);
+        let checkout = |step: String| Asker::Process("checkout", cause, step);
         let (mut cancelled, mut refused, mut returned) = (Vec::new(), Vec::new(), Vec::new());
         for item in items.iter().filter(|item| asked.items.contains(&item.item)) {
             let reason = asked.reason.clone();
             let void = ticket::Command::VoidTicket { reason, even_if_used: false };
             let id = ticket_of(order, item.item);
-            if self.world.ask(id.into(), void, checkout)?.is_ok() {
+            let step = checkout(format!("void:{}", item.item));
+            if self.world.ask(id.into(), void, step)?.is_ok() {
                 cancelled.push(item.item);
                 let place = match (&item.seat, &item.pool) {
                     (Some(seat), _) => Place::Seat(seat.clone()),
@@ -448,14 +451,14 @@ impl Town {
         let (show, hold) = (items[0].show, items[0].hold);
         if !returned.is_empty() {
             let give_back = inventory::Command::ReturnPlaces { hold, order, items: returned };
-            self.must(StreamId::inventory(show), give_back, checkout)?;
+            self.must(StreamId::inventory(show), give_back, checkout(format!("return:{hold}")))?;
         }
         let complete = order::Command::CompleteCancellation {
             cancellation: asked.cancellation,
             cancelled,
             refused,
         };
-        let (cause, events) = self.must(order, complete, checkout)?;
+        let (cause, events) = self.must(order, complete, checkout("complete".into()))?;
         let refunds: Vec<_> = events
             .into_iter()
             .filter_map(|event| match event {

@@ -39,12 +39,11 @@ impl Draw {
 }
 
 /// Who asks.
-#[derive(Clone, Copy)]
 pub(super) enum Asker {
     /// An API key, with a fresh idempotency key.
     Caller,
-    /// A process that answers an event.
-    Process(&'static str, EventId),
+    /// A process that answers an event, and with which step: under the key that it would have.
+    Process(&'static str, EventId, String),
 }
 
 struct Stream {
@@ -138,23 +137,24 @@ impl World {
 
     fn metadata(&mut self, asker: Asker) -> Result<Metadata> {
         let number = self.asked;
-        let (actor, key, cause) = match asker {
+        let (actor, key, request, cause) = match asker {
             Asker::Caller => {
                 // Like the keys of most integrators: a UUID.
                 let drawn = (self.draw.next(), self.draw.next());
                 let key = format!("{:016x}-{:016x}", drawn.0, drawn.1);
-                (ActorRef::new(&format!("key:{}", number % 3))?, key, None)
+                let request = Fingerprint(self.draw.next());
+                (ActorRef::new(&format!("key:{}", number % 3))?, key, request, None)
             }
-            Asker::Process(name, cause) => (
-                ActorRef::new(&format!("system:{name}"))?,
-                format!("{name}:{cause}:{}", number % 100),
-                Some(cause),
-            ),
+            Asker::Process(name, cause, step) => {
+                let key = format!("{name}:{cause}:{step}");
+                let request = Fingerprint::of(key.as_bytes());
+                (ActorRef::new(&format!("system:{name}"))?, key, request, Some(cause))
+            }
         };
         Ok(Metadata {
             organizer: Some(self.organizer),
             actor,
-            request: Some(Fingerprint(self.draw.next())),
+            request: Some(request),
             key: Some(CommandKey::new(&key)?),
             cause,
             correlation: cause,

@@ -24,7 +24,11 @@ use hakken_domain::{
     time::Timestamp,
 };
 
-use super::{Process, Retry, steps::Steps};
+use super::{
+    Process, Retry,
+    ledger::{CheckoutLedger, Ledger},
+    steps::Steps,
+};
 use crate::engine::Engine;
 
 /// The ticket of an item.
@@ -407,22 +411,31 @@ fn expect_done<T>(step: &str, result: Result<T, Rejection>) -> Result<(), Retry>
     result.map(drop).map_err(|rejection| Retry(format!("{step}: {rejection:?}")))
 }
 
+/// Is there something to do about an event of this kind?
+pub(super) fn concerns(kind: &str) -> bool {
+    matches!(
+        kind,
+        "order-paid"
+            | "order-unfulfilled"
+            | "order-cancelled"
+            | "cancellation-requested"
+            | "payment-reversed"
+            | "show-cancelled"
+            | "sales-opened"
+    )
+}
+
 impl Process for Checkout {
     fn name(&self) -> &'static str {
         "checkout"
     }
 
     fn concerns(&self, event: &StoredEvent) -> bool {
-        matches!(
-            &*event.kind,
-            "order-paid"
-                | "order-unfulfilled"
-                | "order-cancelled"
-                | "cancellation-requested"
-                | "payment-reversed"
-                | "show-cancelled"
-                | "sales-opened"
-        )
+        concerns(&event.kind)
+    }
+
+    fn ledger(&self) -> Option<Box<dyn Ledger>> {
+        Some(Box::<CheckoutLedger>::default())
     }
 
     fn react<'a>(&'a self, event: &'a StoredEvent) -> BoxFuture<'a, Result<(), Retry>> {

@@ -4,6 +4,7 @@
 
 mod checkout;
 mod duty;
+mod ledger;
 mod refunds;
 mod runner;
 mod steps;
@@ -11,6 +12,7 @@ mod sweeper;
 
 pub use checkout::{Checkout, ticket_of};
 pub use duty::Duty;
+pub use ledger::Ledger;
 pub use refunds::Refunds;
 pub use runner::{Process, ProcessHandle, Retry, start};
 pub use sweeper::{Sweeper, start_sweeper};

@@ -12,7 +12,11 @@ use hakken_domain::{
     order::{self, RefundRequested},
 };
 
-use super::{Process, Retry, steps::Steps};
+use super::{
+    Process, Retry,
+    ledger::{Ledger, RefundsLedger},
+    steps::Steps,
+};
 use crate::{
     engine::Engine,
     payments::{Payments, RefundOutcome, RefundRequest},
@@ -77,6 +81,10 @@ impl Process for Refunds {
 
     fn concerns(&self, event: &StoredEvent) -> bool {
         event.kind == "refund-requested"
+    }
+
+    fn ledger(&self) -> Option<Box<dyn Ledger>> {
+        Some(Box::<RefundsLedger>::default())
     }
 
     fn react<'a>(&'a self, event: &'a StoredEvent) -> BoxFuture<'a, Result<(), Retry>> {

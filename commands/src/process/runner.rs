@@ -2,7 +2,7 @@
 //! by side, and a checkpoint before the oldest that is not answered yet.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,10 +17,10 @@ use tokio::{
     task::JoinHandle,
     time::Instant,
 };
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
-use super::Duty;
-use crate::store::{EventStore, SideStore};
+use super::{Duty, Ledger};
+use crate::store::{EventStore, SideStore, StoreError};
 
 /// Something stood in the way; the event is answered again, from the beginning, a little later.
 #[derive(Debug)]
@@ -31,8 +31,14 @@ pub trait Process: Send + Sync + 'static {
     /// Of its checkpoint. Never changes.
     fn name(&self) -> &'static str;
 
-    /// Does it answer this event? Undecodable events are never asked about.
+    /// Does it answer this event? Its kind alone tells.
     fn concerns(&self, event: &StoredEvent) -> bool;
+
+    /// Tells which of its events later ones prove answered; none: all of them are answered again
+    /// where the checkpoint is lost.
+    fn ledger(&self) -> Option<Box<dyn Ledger>> {
+        None
+    }
 
     /// Answers the event. May be called again for the same event, also after it has succeeded.
     fn react<'a>(&'a self, event: &'a StoredEvent) -> BoxFuture<'a, Result<(), Retry>>;
@@ -46,6 +52,8 @@ const SHARED_CHECKPOINT_EVERY: Duration = Duration::from_millis(25);
 /// How often who waits here asks how far the process in charge is.
 const ASK_EVERY: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Events read at once when a process looks how much of a long history is answered.
+const PAGE: usize = 4_096;
 
 /// How far a process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -146,12 +154,14 @@ impl ProcessHandle {
 }
 
 /// Starts a process where its checkpoint says. While another process of the same store is on
-/// duty it answers nothing, and learns from the checkpoint how far that one is.
+/// duty it answers nothing, and learns from the checkpoint how far that one is. If more than
+/// `far_behind` events follow, it first looks what of them is answered already.
 pub fn start(
     process: Arc<dyn Process>,
     store: Arc<dyn EventStore>,
     side: Arc<dyn SideStore>,
     duty: Duty,
+    far_behind: u64,
 ) -> ProcessHandle {
     let shared = Arc::new(Mutex::new(Shared::default()));
     let (stop, stopped) = watch::channel(false);
@@ -161,6 +171,8 @@ pub fn start(
         store,
         side,
         duty,
+        far_behind,
+        known: Known::default(),
         shared: shared.clone(),
         chains: HashMap::new(),
         under_way: FuturesUnordered::new(),
@@ -175,11 +187,28 @@ struct Runner {
     store: Arc<dyn EventStore>,
     side: Arc<dyn SideStore>,
     duty: Duty,
+    far_behind: u64,
+    known: Known,
     shared: Arc<Mutex<Shared>>,
     /// Events that wait for the one of the same stream that is being answered.
     chains: HashMap<StreamId, VecDeque<Arc<StoredEvent>>>,
     under_way: FuturesUnordered<BoxFuture<'static, Arc<StoredEvent>>>,
     saved: Position,
+}
+
+/// What a look at a long history has told.
+#[derive(Default)]
+struct Known {
+    /// How far it went.
+    until: Position,
+    /// What of it is to be answered.
+    open: HashSet<Position>,
+}
+
+impl Known {
+    fn is_answered(&self, position: Position) -> bool {
+        position <= self.until && !self.open.contains(&position)
+    }
 }
 
 impl Runner {
@@ -206,6 +235,24 @@ impl Runner {
             {
                 let mut shared = lock(&self.shared);
                 shared.seen = from;
+            }
+            let mut duty = self.duty.clone();
+            tokio::select! {
+                biased;
+                () = told(&mut stopped) => break,
+                () = duty.until(false) => continue,
+                looked = look_back(&*self.process, &*self.store, from, self.far_behind) => {
+                    match looked {
+                        Ok(known) => self.known = known,
+                        Err(error) => {
+                            warn!(process = name, %error, "the history cannot be read");
+                            if pause.or_stopped(&mut stopped).await {
+                                return;
+                            }
+                            continue;
+                        }
+                    }
+                }
             }
             let ended = self.follow(from, &mut stopped, &mut pause).await;
             if ended || pause.or_stopped(&mut stopped).await {
@@ -299,16 +346,11 @@ impl Runner {
         {
             let mut shared = lock(&self.shared);
             for event in events {
-                let concerned = match event.decoded() {
-                    Ok(_) => self.process.concerns(&event),
-                    Err(error) => {
-                        // The projections stop at it and show it; no process answers a kind that
-                        // it does not know.
-                        error!(position = %event.position, %error, "event not understood");
-                        false
-                    }
-                };
-                if concerned && event.position > shared.seen {
+                let concerned = self.process.concerns(&event)
+                    && event.position > shared.seen
+                    && !self.known.is_answered(event.position)
+                    && is_understood(&event);
+                if concerned {
                     shared.unanswered.insert(event.position);
                     match self.chains.get_mut(&event.stream) {
                         Some(chain) => chain.push_back(event),
@@ -373,6 +415,42 @@ impl Runner {
             Err(error) => warn!(process = self.process.name(), %error, "checkpoint not saved"),
         }
     }
+}
+
+/// The projections stop at an event that cannot be read, and show it; no process answers it.
+fn is_understood(event: &StoredEvent) -> bool {
+    event
+        .decoded()
+        .inspect_err(|error| error!(position = %event.position, %error, "event not understood"))
+        .is_ok()
+}
+
+/// Where many events follow, reads them all and tells what of them is answered.
+async fn look_back(
+    process: &dyn Process,
+    store: &dyn EventStore,
+    from: Position,
+    far_behind: u64,
+) -> Result<Known, StoreError> {
+    let until = store.head().await?;
+    if until.0.saturating_sub(from.0) <= far_behind {
+        return Ok(Known::default());
+    }
+    let Some(mut ledger) = process.ledger() else { return Ok(Known::default()) };
+    info!(process = process.name(), %from, %until, "looking what is answered already");
+    let mut seen = from;
+    while seen < until {
+        let events = store.read_all(seen, PAGE).await?;
+        let Some(last) = events.last().map(|event| event.position) else { break };
+        for event in events.iter().take_while(|event| event.position <= until) {
+            ledger.note(event);
+        }
+        seen = last;
+        tokio::task::yield_now().await;
+    }
+    let open = ledger.open();
+    info!(process = process.name(), %until, open = open.len(), "what is open is answered now");
+    Ok(Known { until, open })
 }
 
 /// Waits longer after each failure.

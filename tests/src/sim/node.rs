@@ -198,6 +198,8 @@ impl Node {
                 snapshot_share: 1_000_000,
             },
             seed,
+            // And so is the distance from which a process looks back before it answers.
+            far_behind: 30,
         });
         Self { world, life, since, is_sole: ground.claims_sole_writer, router: None, dial }
     }

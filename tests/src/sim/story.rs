@@ -300,5 +300,6 @@ fn world(
         payments: Some(Arc::new(Mortal::new(payments, life.clone()))),
         limits: Limits { snapshot_events: 3, snapshot_share: 1_000_000, ..Limits::default() },
         seed,
+        far_behind: 30,
     })
 }

@@ -1,6 +1,8 @@
 //! Checkout, refunds and the sweeper: what they do, and that failing and repeating any step of
 //! theirs changes nothing in the end.
 
+mod restored;
+
 use std::{sync::Arc, time::Duration};
 
 use hakken_commands::{

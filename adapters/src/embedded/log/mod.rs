@@ -10,6 +10,7 @@ mod frame;
 pub(super) mod record;
 mod recover;
 mod segment;
+mod spare;
 
 use std::{
     fs, io,
@@ -33,6 +34,7 @@ pub(super) use self::{
 use self::{
     frame::Frame,
     segment::{Header, Segment},
+    spare::Spare,
 };
 use crate::{
     data_dir::sync_dir,
@@ -65,6 +67,7 @@ struct Inner {
     /// Held while new frames and files are looked for; only where another process writes.
     refreshing: Option<Mutex<()>>,
     segments: RwLock<Vec<Arc<Segment>>>,
+    spare: Spare,
     closed: AtomicBool,
 }
 
@@ -90,7 +93,7 @@ impl Log {
             getrandom::fill(&mut store).map_err(|error| io(io::Error::other(error)))?;
             let size = FIRST_SEGMENT_BYTES.min(options.segment_bytes);
             let header = Header { store, first: 1, previous: 0, size };
-            segments.push(Arc::new(Segment::create(dir, header).map_err(io)?));
+            segments.push(Arc::new(Segment::create(dir, header, None).map_err(io)?));
         }
         let newest = Arc::clone(segments.last().expect("there is one"));
         let tail = recover::recover(&newest)?;
@@ -101,9 +104,15 @@ impl Log {
             max_bytes: options.max_bytes,
             refreshing: None,
             segments: RwLock::new(segments),
+            spare: Spare::default(),
             closed: AtomicBool::new(false),
         };
         Ok((Self { inner: Arc::new(inner) }, tail))
+    }
+
+    /// Prepares the file after the newest.
+    pub(super) fn prepare(&self) {
+        self.inner.spare.prepare(&self.inner.dir, self.inner.usual_size(&self.inner.newest()));
     }
 
     /// Drops what a crash had cut off behind the last whole batch, up to this offset.
@@ -132,6 +141,7 @@ impl Log {
             max_bytes: None,
             refreshing: Some(Mutex::new(())),
             segments: RwLock::new(segments),
+            spare: Spare::default(),
             closed: AtomicBool::new(false),
         };
         Ok(Some(Self { inner: Arc::new(inner) }))
@@ -145,6 +155,7 @@ impl Log {
     /// Reads that come later fail.
     pub(super) fn close(&self) {
         self.inner.closed.store(true, Ordering::Release);
+        self.inner.spare.discard();
     }
 
     /// The newest position.
@@ -415,10 +426,15 @@ impl Inner {
         segments.iter().map(|segment| segment.table().end).sum()
     }
 
+    /// Of the file after this one, if no batch needs more.
+    fn usual_size(&self, segment: &Segment) -> u64 {
+        segment.header.size.saturating_mul(2).min(self.segment_bytes)
+    }
+
     /// Begins the next file.
     fn roll(&self, full: &Segment, batch_bytes: usize) -> Result<Arc<Segment>, LogFault> {
         full.seal().map_err(|error| full.io(error))?;
-        let usual = full.header.size.saturating_mul(2).min(self.segment_bytes);
+        let usual = self.usual_size(full);
         let header = {
             let table = full.table();
             Header {
@@ -428,10 +444,12 @@ impl Inner {
                 size: Segment::size_for_batch(batch_bytes, usual),
             }
         };
-        let made = Segment::create(&self.dir, header);
+        let made = Segment::create(&self.dir, header, self.spare.take(header.size));
         let segment = Arc::new(made.map_err(|error| LogFault::io(&self.dir, error))?);
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         segments.push(Arc::clone(&segment));
+        drop(segments);
+        self.spare.prepare(&self.dir, self.usual_size(&segment));
         Ok(segment)
     }
 }

@@ -16,8 +16,8 @@
 //! and 8 of offset; then `HkTb`, the number of marks (4), where the frames end (8), the newest
 //! position (8), the checksum of the last frame (4), and the checksum of all that (4).
 //!
-//! The file has its full size from the beginning, so that a sync moves data and little else; what
-//! is not written yet is zero.
+//! The file has its full size from the beginning, and most of its blocks were written (see
+//! `spare`), so that a sync moves data and nothing else; what is not written yet is zero.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -188,12 +188,24 @@ pub(super) fn name(first: u64) -> String {
 }
 
 impl Segment {
-    /// Makes a file, whole and durable, or leaves nothing.
-    pub(super) fn create(dir: &Path, header: Header) -> io::Result<Self> {
+    /// Makes a file, whole and durable, or leaves nothing. It may be prepared: of the right size,
+    /// and zero.
+    pub(super) fn create(
+        dir: &Path,
+        header: Header,
+        prepared: Option<(PathBuf, File)>,
+    ) -> io::Result<Self> {
         let path = dir.join(name(header.first));
-        let draft = path.with_extension("draft");
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).open(&draft)?;
+        let (draft, file) = match prepared {
+            Some(prepared) => prepared,
+            None => {
+                let draft = path.with_extension("draft");
+                let mut options = OpenOptions::new();
+                options.read(true).write(true).create(true).truncate(true);
+                let file = options.open(&draft)?;
+                (draft, file)
+            }
+        };
         let made = reserve(&file, header.size)
             .and_then(|()| file.write_all_at(&header.encode(), 0))
             .and_then(|()| file.sync_all())
@@ -318,7 +330,7 @@ impl Segment {
 }
 
 /// Gives a file its size and, where the file system can, its blocks.
-fn reserve(file: &File, size: u64) -> io::Result<()> {
+pub(super) fn reserve(file: &File, size: u64) -> io::Result<()> {
     use rustix::{fs::FallocateFlags, io::Errno};
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, size) {
         // Then they are taken when they are written.
