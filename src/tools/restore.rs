@@ -394,8 +394,9 @@ fn tell_left_out(brought: &Brought, left_out: u64, codes: u64) {
     }
     if codes > 0 {
         print_line(&format!(
-            "  {codes} ticket codes were given out after that point. The restored engine does not \
-             know them and refuses them at the gate; codes that they replaced are good again."
+            "  {codes} ticket codes were given out after that point. The restored engine \
+             refuses them at the gate, but for those of orders that were paid by then, which get \
+             the same ones again; codes that they replaced are good again."
         ));
     }
     if ["payment-captured", "refund-settled"]
