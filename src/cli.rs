@@ -114,6 +114,13 @@ pub enum Command {
     /// Let a read model leave out the event at which it stopped, and go on. The decision is
     /// recorded for ever, with its reason: every rebuild leaves it out as well.
     Skip(tools::skip::Skip),
+    /// Copy all events and the secret into a directory, also while a server runs; a later backup
+    /// into the same directory adds what is new.
+    Backup(tools::backup::Options),
+    /// Read a whole backup and say whether it is complete; exit code 1 if it is not.
+    VerifyBackup(tools::backup::VerifyOptions),
+    /// Make a store of a backup, all of it or up to a position or a time.
+    Restore(tools::restore::Options),
 }
 
 /// Where the data is.

@@ -74,6 +74,9 @@ async fn run(command: Command) -> Result<ExitCode> {
             return tools::read_models::run(options).await.map(verdict);
         }
         Command::Skip(options) => tools::skip::run(options).await?,
+        Command::Backup(options) => tools::backup::run(options).await?,
+        Command::VerifyBackup(options) => return tools::backup::verify(options).await.map(verdict),
+        Command::Restore(options) => tools::restore::run(options).await?,
     }
     Ok(ExitCode::SUCCESS)
 }

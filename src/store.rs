@@ -111,14 +111,14 @@ impl Store {
             StoreAddress::Postgres(url) => {
                 let lock = Arc::new(lock(dir)?);
                 let store = Arc::new(PostgresStore::open(url).await?);
-                store.bind_secret(check_of(secret)).await?;
+                store.bind_secret(check_of_bytes(&secret.0)).await?;
                 let lease = Arc::new(store.lease());
                 Ok(Self::Postgres { store, _lock: lock, lease })
             }
             StoreAddress::EventStoreDb(url) => {
                 let lock = Arc::new(lock(dir)?);
                 let store = Arc::new(EventStoreDb::open(url, dir).await?);
-                store.bind_secret(check_of(secret)).await?;
+                store.bind_secret(check_of_bytes(&secret.0)).await?;
                 Ok(Self::EventStoreDb { store, _lock: lock })
             }
         }
@@ -199,12 +199,12 @@ impl Store {
 }
 
 /// Tells a secret from another one; says nothing about it.
-fn check_of(secret: &EngineSecret) -> Fingerprint {
-    Fingerprint::of(&[b"hakken store belongs to ", &secret.0[..]].concat())
+pub fn check_of_bytes(secret: &[u8; 32]) -> Fingerprint {
+    Fingerprint::of(&[b"hakken store belongs to ", &secret[..]].concat())
 }
 
 /// Takes the data directory for this process alone.
-fn lock(dir: &DataDir) -> Result<File> {
+pub fn lock(dir: &DataDir) -> Result<File> {
     let words = || format!("{} cannot be used", dir.root.display());
     dir.create().with_context(words)?;
     let mut options = OpenOptions::new();
@@ -282,7 +282,7 @@ impl Events {
     pub async fn check_secret(&self, secret: &EngineSecret) -> Result<()> {
         let Self::Postgres(store) = self else { return Ok(()) };
         let bound = store.bound_secret().await.context("the database cannot be read")?;
-        if bound.is_some_and(|bound| bound != check_of(secret)) {
+        if bound.is_some_and(|bound| bound != check_of_bytes(&secret.0)) {
             let database = store.name();
             return Err(DatabaseError::OtherSecret { database }.into());
         }

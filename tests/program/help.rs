@@ -2,7 +2,7 @@
 
 use super::program::{good, run};
 
-const COMMANDS: [&[&str]; 17] = [
+const COMMANDS: [&[&str]; 20] = [
     &[],
     &["serve"],
     &["demo"],
@@ -20,6 +20,9 @@ const COMMANDS: [&[&str]; 17] = [
     &["verify"],
     &["projections"],
     &["skip"],
+    &["backup"],
+    &["verify-backup"],
+    &["restore"],
 ];
 
 #[test]

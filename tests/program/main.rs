@@ -1,5 +1,6 @@
 //! The program as its users have it: the built binary, its files, its exit codes.
 
+mod backup;
 mod bounds;
 mod clients;
 mod cluster;
@@ -13,6 +14,7 @@ mod eventstoredb;
 mod faults;
 mod help;
 mod metrics;
+mod operations;
 mod program;
 mod rebuilds;
 mod serve;

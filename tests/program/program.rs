@@ -182,7 +182,7 @@ impl Server {
     }
 
     pub fn client(&self, key: &str) -> Client {
-        Client { http: reqwest::Client::new(), url: self.url.clone(), key: key.to_owned() }
+        Client::at(&self.url).with_key(key)
     }
 }
 
@@ -242,6 +242,11 @@ impl Client {
     /// The same with a connection of its own.
     pub fn another(&self) -> Self {
         Self { http: reqwest::Client::new(), ..self.clone() }
+    }
+
+    /// Of a server at this address, without a key.
+    pub fn at(url: &str) -> Self {
+        Self { http: reqwest::Client::new(), url: url.to_owned(), key: String::new() }
     }
 
     pub fn with_key(&self, key: &str) -> Self {

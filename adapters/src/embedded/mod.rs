@@ -19,9 +19,10 @@ mod log;
 mod open;
 mod reader;
 pub(crate) mod side;
+mod unfinished;
 mod writer;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use hakken_commands::store::{
@@ -33,6 +34,7 @@ use hakken_domain::{
 };
 use hakken_projections::feed::Interest;
 pub use inspect::Derived;
+pub(crate) use log::record::{decode_all as decode_records, encode as encode_record};
 pub use open::{OpenError, OpenOptions};
 pub use reader::EmbeddedReader;
 use tokio::{sync::Mutex, task::JoinHandle};
@@ -68,6 +70,8 @@ struct Shared {
     writer: Mutex<Writer>,
     live: Arc<LiveFeed>,
     side: Side,
+    /// The file that is there while a history is on its way here.
+    unfinished: PathBuf,
 }
 
 /// What a read needs.

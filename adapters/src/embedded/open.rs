@@ -32,11 +32,19 @@ pub struct OpenOptions {
     /// The newest events are indexed in memory; so many of them become a part of `index.db` at
     /// once.
     pub index_flush_events: usize,
+    /// Open it also while it holds a part of a history only, to bring the rest (see
+    /// `unfinished`).
+    pub may_be_unfinished: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { max_events_bytes: None, segment_bytes: 64 << 20, index_flush_events: 65_536 }
+        Self {
+            max_events_bytes: None,
+            segment_bytes: 64 << 20,
+            index_flush_events: 65_536,
+            may_be_unfinished: false,
+        }
     }
 }
 
@@ -56,6 +64,14 @@ pub enum OpenError {
     NotAStore {
         /// The file.
         file: PathBuf,
+    },
+    /// A history is on its way here, or was cut off on it.
+    #[error(
+        "{dir} holds a part of a history only: what was bringing it here (`hakken restore`) has not come to its end. Run that again, or use another data directory"
+    )]
+    Unfinished {
+        /// The data directory.
+        dir: PathBuf,
     },
     /// There is nothing to read.
     #[error("{file} does not exist: is this the data directory of a Hakken server?")]
@@ -224,6 +240,9 @@ async fn open_log(dir: &DataDir, options: &OpenOptions) -> Result<(Log, Position
 /// Opens a store for writing.
 pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<EmbeddedStore, OpenError> {
     let lock = lock(dir)?;
+    if dir.unfinished.exists() && !options.may_be_unfinished {
+        return Err(OpenError::Unfinished { dir: dir.root.clone() });
+    }
     // Taken for an empty store, it would be as good as lost.
     let older = dir.root.join("events.db");
     if older.exists() {
@@ -244,6 +263,7 @@ pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<Embedde
         shared: Arc::new(Shared {
             reads: Reads { log, index },
             writer: Mutex::new(Writer::new(head, newest, lock)),
+            unfinished: dir.unfinished.clone(),
             live: Arc::new(LiveFeed::new(head)),
             side,
         }),
@@ -265,5 +285,5 @@ pub(super) async fn open_read_only(dir: &DataDir) -> Result<EmbeddedReader, Open
             return Err(OpenError::Missed { file: log.newest_file(), head, seen, witness });
         }
     }
-    Ok(EmbeddedReader { log, index: dir.index.clone() })
+    Ok(EmbeddedReader { log, index: dir.index.clone(), side: dir.side.clone() })
 }

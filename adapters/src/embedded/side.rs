@@ -268,6 +268,24 @@ pub(super) async fn seen(path: &Path, store_id: &[u8]) -> Option<Position> {
     (id == store_id).then_some(Position(unsigned(seen)))
 }
 
+/// The checkpoints in a side file of the store with this id. None if there is no telling.
+pub(super) async fn checkpoints(path: &Path, store_id: &[u8]) -> Vec<(String, Position)> {
+    if !path.is_file() {
+        return Vec::new();
+    }
+    let pool = db::readers(path);
+    let found: Result<Vec<(String, i64)>, _> = sqlx::query_as(
+        "SELECT process, position FROM checkpoints
+         WHERE EXISTS (SELECT 1 FROM store WHERE id = ?1)",
+    )
+    .bind(store_id)
+    .fetch_all(&pool)
+    .await;
+    pool.close().await;
+    let known = |(process, position)| (process, Position(unsigned(position)));
+    found.unwrap_or_default().into_iter().map(known).collect()
+}
+
 /// Notes whose events these are and how far they go. Answers the streams with a snapshot.
 async fn prepare(
     conn: &mut SqliteConnection,

@@ -25,6 +25,7 @@ mod schema;
 mod side;
 mod tail;
 mod tls;
+mod unfinished;
 
 use std::sync::{Arc, atomic::AtomicU64};
 
@@ -94,6 +95,20 @@ impl PostgresStore {
     /// Where a database is, without a password.
     pub fn name(&self) -> String {
         self.shared.database.name()
+    }
+
+    /// Whether a server with this secret could use the database: no other one is bound to it.
+    pub async fn is_for_secret(&self, check: Fingerprint) -> Result<bool, StoreError> {
+        let check = check.to_string();
+        self.shared
+            .database
+            .ask(|connection| {
+                sqlx::query_scalar("SELECT coalesce(secret_check = $1, true) FROM hakken.store")
+                    .bind(check.clone())
+                    .fetch_one(connection)
+                    .boxed()
+            })
+            .await
     }
 
     /// Asks to be the one process that runs what must run once. See [`Lease`].

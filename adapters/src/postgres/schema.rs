@@ -6,7 +6,7 @@ use hakken_commands::store::StoreError;
 use hakken_domain::envelope::Fingerprint;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{connection::Database, tls};
+use super::{connection::Database, tls, unfinished::UNFINISHED};
 
 /// What makes each version of the tables of the one before. What stands here never changes.
 const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("quiet.sql")];
@@ -51,6 +51,14 @@ pub enum OpenError {
         found: i32,
         /// The newest format that is known here.
         known: usize,
+    },
+    /// A history is on its way here, or was cut off on it.
+    #[error(
+        "the database {database} holds a part of a history only: what was bringing it here (`hakken restore`) has not come to its end. Run that again, or use another database"
+    )]
+    Unfinished {
+        /// Which.
+        database: String,
     },
     /// Another engine's events.
     #[error(
@@ -143,6 +151,9 @@ pub(super) async fn bind_secret(database: &Database, check: Fingerprint) -> Resu
         .map_err(|error| OpenError::unreachable(database, error))?;
     match bound {
         Some(bound) if bound == check => Ok(()),
+        Some(bound) if bound.starts_with(UNFINISHED) => {
+            Err(OpenError::Unfinished { database: database.name() })
+        }
         _ => Err(OpenError::OtherSecret { database: database.name() }),
     }
 }

@@ -11,6 +11,7 @@ mod racing;
 mod reading;
 mod side;
 mod tls;
+mod unfinished;
 
 use std::{any::Any, sync::Arc};
 

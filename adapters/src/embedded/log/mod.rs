@@ -7,7 +7,7 @@
 mod cursor;
 mod fault;
 mod frame;
-mod record;
+pub(super) mod record;
 mod recover;
 mod segment;
 mod spare;
