@@ -338,6 +338,27 @@ fn a_point_is_found_by_position_and_by_time() {
 }
 
 #[test]
+fn what_one_command_brought_about_is_not_cut_apart() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut writer = BackupWriter::open(temp.path(), None).unwrap();
+    // Commands of one event, of three and of two, on one stream; the parts end where they like.
+    for (position, key) in (1..).zip(["a", "b", "b", "b", "c", "c"]) {
+        let one = event(3);
+        let (meta, version) = (Bytes::from(key), position);
+        let id = event(position).id;
+        let position = Position(position);
+        writer.take(&StoredEvent { position, version, id, meta, ..one }).unwrap();
+        if position.0 % 2 == 0 {
+            writer.end_part().unwrap();
+        }
+    }
+    writer.finish(time(9), "embedded", "0.1.0", BTreeMap::new()).unwrap();
+    let backup = Backup::open(temp.path()).unwrap();
+    let last = |at| backup.last_until(Until::Position(Position(at))).unwrap().0;
+    assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(last), [0, 1, 1, 1, 4, 4, 6, 6]);
+}
+
+#[test]
 fn the_format_is_what_the_tables_say() {
     let temp = tempfile::tempdir().unwrap();
     let manifest = back_up(temp.path(), 2).unwrap();

@@ -7,7 +7,7 @@ const PLAIN = [
   "name", "version", "state", "reason", "stoppedAt", "position", "head", "lagPositions",
   "lagSeconds", "lastBuildError",
 ];
-const NEWEST = ["at", "code", "message", "field", "apiKeyId", "traceId"];
+const NEWEST = ["at", "code", "message", "field", "apiKeyId", "trace"];
 
 /** The server answers, and says no. */
 export class Refused extends Error {

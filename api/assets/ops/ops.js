@@ -362,7 +362,7 @@ function processes() {
 function newest() {
   const rows = (state.looked.newestRefusals ?? []).slice(0, 20).map((one) => {
     const told = cell(one.message, "words");
-    if (one.traceId) told.append(make("small", { textContent: `trace ${one.traceId}` }));
+    if (one.trace) told.append(make("small", { textContent: `trace ${one.trace}` }));
     return make("tr", {}, cell(clock(one.at)), make("th", { scope: "row", textContent: one.code }),
       cell(one.field ?? ""), told, cell(one.apiKeyId ?? ""));
   });

@@ -20,7 +20,7 @@ pub struct NewestRefusal {
     /// The id of its organizer; null for an operator.
     pub organizer_id: Option<ID>,
     /// The trace in which it happened, if that was sampled: 32 hexadecimal digits.
-    pub trace_id: Option<String>,
+    pub trace: Option<String>,
 }
 
 impl From<Notice> for NewestRefusal {
@@ -32,7 +32,7 @@ impl From<Notice> for NewestRefusal {
             field: refused.field,
             api_key_id: refused.key.map(GlobalId::global),
             organizer_id: refused.organizer.map(GlobalId::global),
-            trace_id: refused.trace.map(|trace| format!("{trace:032x}")),
+            trace: refused.trace.map(|trace| format!("{trace:032x}")),
         }
     }
 }
