@@ -10,7 +10,7 @@ use hakken_domain::{
 };
 use hakken_projections::models::seat_availability::AsOf;
 
-use crate::store::StoreAddress;
+use crate::{store::StoreAddress, tools};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -96,7 +96,7 @@ pub enum Command {
     Replay(Replay),
     /// Rebuild read models from the events, compare, and swap them in. With `--url` a running
     /// server does it while it serves; without, the server must be stopped.
-    Rebuild(Projections),
+    Rebuild(tools::projections::Rebuild),
     /// Copy a whole history from one store to another, and prove that both are the same. What was
     /// cut off goes on where it was. Works beside a server on the source.
     #[command(after_help = COPYING)]
@@ -108,14 +108,29 @@ pub enum Command {
     /// Fold the events afresh and compare with what is served; says the first difference in
     /// words. Exit code 1 if there is one.
     Verify(Projections),
+    /// Say how the read models are: how far, what is being rebuilt, where one has stopped and what
+    /// is stored there, what they leave out. Exit code 1 if one has stopped.
+    Projections(Projections),
+    /// Let a read model leave out the event at which it stopped, and go on. The decision is
+    /// recorded for ever, with its reason: every rebuild leaves it out as well.
+    Skip(tools::skip::Skip),
+    /// Copy all events and the secret into a directory, also while a server runs; a later backup
+    /// into the same directory adds what is new.
+    Backup(tools::backup::Options),
+    /// Read a whole backup and say whether it is complete; exit code 1 if it is not.
+    VerifyBackup(tools::backup::VerifyOptions),
+    /// Make a store of a backup, all of it or up to a position or a time.
+    Restore(tools::restore::Options),
 }
 
 /// Where the data is.
 #[derive(Debug, Clone, Args)]
 pub struct Data {
-    /// Where the events are: `embedded` (in the data directory), or
-    /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, which any number of servers may share, each
-    /// with a data directory of its own and the same `secret` in it.
+    /// Where the events are: `embedded` (in the data directory),
+    /// postgres://USER:PASSWORD@HOST:PORT/DATABASE, or esdb://HOST:2113?tls=false for an
+    /// EventStoreDB (kurrentdb:// is the same; several hosts with commas for a cluster). Any
+    /// number of servers may share these two, each with a data directory of its own and the same
+    /// `secret` in it.
     #[arg(
         long,
         value_name = "STORE",
@@ -148,6 +163,12 @@ pub struct Serve {
     /// How the log is written to standard error.
     #[arg(long, value_enum, default_value_t = LogFormat::Text, env = "HAKKEN_LOG_FORMAT")]
     pub log: LogFormat,
+    /// Send traces (OTLP over HTTP, protobuf) to this collector, such as http://127.0.0.1:4318.
+    /// The standard's variables are heard, too: OTEL_EXPORTER_OTLP_ENDPOINT in the place of this,
+    /// OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER (such as parentbased_traceidratio) with
+    /// OTEL_TRACES_SAMPLER_ARG (such as 0.01), OTEL_RESOURCE_ATTRIBUTES, OTEL_BSP_….
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
     /// Which documents are carried out.
     #[command(flatten)]
     pub documents: Documents,
@@ -438,6 +459,10 @@ pub struct Export {
     /// For operators: only what is this organizer's, such as organizer_01J….
     #[arg(long, value_name = "ID")]
     pub organizer: Option<String>,
+    /// Wait until everything up to this position is in the list, such as the position that a sale
+    /// was answered with: up to 5 seconds at a time, and a few times.
+    #[arg(long, value_name = "POSITION", value_parser = parse_position)]
+    pub at_least: Option<Position>,
     /// Of scans, issuanceHistory and auditLog: only up to this position.
     #[arg(long, value_name = "POSITION", value_parser = parse_position)]
     pub up_to: Option<Position>,
@@ -519,7 +544,7 @@ pub struct Replay {
     pub data: Data,
 }
 
-/// `hakken rebuild` and `hakken verify`
+/// `hakken rebuild`, `hakken verify` and `hakken projections`
 #[derive(Debug, Args)]
 pub struct Projections {
     /// Which read models; all by default.
@@ -585,7 +610,7 @@ fn parse_as_of(text: &str) -> Result<AsOf, String> {
     })
 }
 
-fn parse_position(text: &str) -> Result<Position, String> {
+pub(crate) fn parse_position(text: &str) -> Result<Position, String> {
     text.parse().map(Position).map_err(|_| format!("{text:?} is no position: a whole number"))
 }
 

@@ -4,6 +4,7 @@
 use std::{fmt, time::Duration};
 
 use anyhow::{Context, Result};
+use hakken_api::GlobalId;
 use hakken_projections::BuildKind;
 use serde_json::{Value, json};
 
@@ -142,25 +143,44 @@ impl Client {
         Ok(self.tell(query, input).await??)
     }
 
-    /// Lets the server rebuild or verify a read model, and waits for it.
+    /// Lets the server build a read model, and waits for it.
     pub async fn build(&self, name: &str, kind: BuildKind) -> Result<Outcome> {
+        self.build_with(name, kind, |_| {}).await
+    }
+
+    /// The same; `hear` is told how far it is.
+    pub async fn build_with(
+        &self,
+        name: &str,
+        kind: BuildKind,
+        hear: impl FnMut(&Step),
+    ) -> Result<Outcome> {
         match kind {
             BuildKind::Verify => {
                 let payload = self.must(VERIFY, json!({ "name": name })).await?;
-                Outcome::read(&payload["report"])
+                return Outcome::read(&payload["report"]);
             }
             BuildKind::Rebuild => {
                 self.must(REBUILD, json!({ "names": [name] })).await?;
-                self.rebuilt(name).await
             }
+            BuildKind::RebuildShow(show) => {
+                let show = show.global().to_string();
+                self.must(REBUILD, json!({ "names": [name], "show": show })).await?;
+            }
+            BuildKind::SwapBack => self.operate("swapBack", json!({ "names": [name] })).await?,
         }
+        self.rebuilt_with(name, hear).await
     }
 
     /// Waits until a rebuild is over.
     pub async fn rebuilt(&self, name: &str) -> Result<Outcome> {
+        self.rebuilt_with(name, |_| {}).await
+    }
+
+    /// The same; `hear` is told how far it is.
+    pub async fn rebuilt_with(&self, name: &str, mut hear: impl FnMut(&Step)) -> Result<Outcome> {
         loop {
-            let data = self.ask(PROJECTIONS, json!({})).await?;
-            let all = data["projections"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let all = self.projections().await?;
             let Some(projection) = all.iter().find(|each| each["name"] == name) else {
                 anyhow::bail!("the server has no read model {name:?}");
             };
@@ -170,7 +190,64 @@ impl Client {
                 }
                 return Outcome::read(&projection["lastBuild"]);
             }
+            hear(&Step::read(&projection["build"]));
             tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn projections(&self) -> Result<Vec<Value>> {
+        let mut data = self.ask(PROJECTIONS, json!({})).await?;
+        Ok(match data["projections"].take() {
+            Value::Array(all) => all,
+            _ => Vec::new(),
+        })
+    }
+
+    /// The read models that are being built.
+    pub async fn building(&self) -> Result<Vec<String>> {
+        let all = self.projections().await?;
+        let building = all.iter().filter(|each| !each["build"].is_null());
+        Ok(building.filter_map(|each| each["name"].as_str().map(ToOwned::to_owned)).collect())
+    }
+
+    /// Carries out a mutation of read models, of which nothing but a refusal is asked.
+    pub async fn operate(&self, mutation: &str, input: Value) -> Result<()> {
+        let (first, rest) = mutation.split_at(1);
+        let of = format!("{}{rest}Input", first.to_uppercase());
+        let document = format!(
+            "mutation($input: {of}!) {{ {mutation}(input: $input) {{
+                userErrors {{ code message field }} }} }}"
+        );
+        self.must(&document, input).await.map(drop)
+    }
+}
+
+/// How far a build is, as it is told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What it is doing, as the API writes it.
+    pub phase: String,
+    /// Somebody halted it.
+    pub paused: bool,
+    /// Positions that it has behind it.
+    pub done: u64,
+    /// Positions up to where the served rows are.
+    pub total: u64,
+    /// Positions a second, if that can be said.
+    pub per_second: Option<f64>,
+    /// How long it will take at that rate.
+    pub seconds_left: Option<f64>,
+}
+
+impl Step {
+    fn read(build: &Value) -> Self {
+        Self {
+            phase: build["phase"].as_str().unwrap_or_default().to_owned(),
+            paused: build["paused"].as_bool().unwrap_or(false),
+            done: build["done"].as_u64().unwrap_or(0),
+            total: build["total"].as_u64().unwrap_or(0),
+            per_second: build["perSecond"].as_f64(),
+            seconds_left: build["secondsLeft"].as_f64(),
         }
     }
 }
@@ -186,7 +263,7 @@ fn passes(error: &anyhow::Error) -> bool {
 }
 
 const VERIFY: &str = "mutation($input: VerifyProjectionInput!) { verifyProjection(input: $input) {
-    report { projection equal position folded seconds firstDifference }
+    report { projection equal position folded seconds firstDifference skipped }
     userErrors { code message field } } }";
 
 /// Starts rebuilds.
@@ -194,5 +271,6 @@ pub const REBUILD: &str = "mutation($input: RebuildProjectionsInput!) {
     rebuildProjections(input: $input) { userErrors { code message field } } }";
 
 /// How the read models are.
-pub const PROJECTIONS: &str = "{ projections { name build { done total } lastBuildError
-    lastBuild { projection equal position folded seconds firstDifference } } }";
+pub const PROJECTIONS: &str = "{ projections { name lastBuildError
+    build { phase paused done total perSecond secondsLeft }
+    lastBuild { projection equal position folded seconds firstDifference skipped } } }";

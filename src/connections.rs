@@ -103,23 +103,75 @@ impl Default for Patience {
     }
 }
 
+/// Places for those who connect and ask.
+#[derive(Debug)]
+pub struct Doors {
+    connections: Arc<Semaphore>,
+    most_connections: usize,
+    surplus: Surplus,
+    in_hand: Arc<InHand>,
+    most_requests: usize,
+    patience: Patience,
+}
+
+/// How full the doors are: so many of so many.
+#[derive(Debug, Clone, Copy)]
+pub struct Figures {
+    /// Connections that are open.
+    pub connections: (u64, u64),
+    /// Requests that are being answered.
+    pub requests: (u64, u64),
+    /// Connections that were turned away, since the start.
+    pub connections_turned_away: u64,
+    /// Requests that were turned away, since the start.
+    pub requests_turned_away: u64,
+}
+
+impl Doors {
+    /// With so many places.
+    pub fn new(limits: Limits) -> Self {
+        let Limits { requests: most_requests, patience, .. } = limits;
+        let most_connections = allowed_by_files(limits.connections);
+        let in_hand = InHand {
+            places: Semaphore::new(most_requests),
+            surplus: Surplus::default(),
+            patience: patience.request,
+        };
+        Self {
+            connections: Arc::new(Semaphore::new(most_connections)),
+            most_connections,
+            surplus: Surplus::default(),
+            in_hand: Arc::new(in_hand),
+            most_requests,
+            patience,
+        }
+    }
+
+    /// How full they are.
+    pub fn figures(&self) -> Figures {
+        let taken = |places: &Semaphore, most: usize| {
+            (most.saturating_sub(places.available_permits()) as u64, most as u64)
+        };
+        Figures {
+            connections: taken(&self.connections, self.most_connections),
+            requests: taken(&self.in_hand.places, self.most_requests),
+            connections_turned_away: self.surplus.0.load(Ordering::Relaxed),
+            requests_turned_away: self.in_hand.surplus.0.load(Ordering::Relaxed),
+        }
+    }
+}
+
 /// Serves until told to stop, and then until every request in hand is answered.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    limits: Limits,
+    doors: Arc<Doors>,
     stop: impl Future<Output = ()>,
 ) {
-    let connections = Arc::new(Semaphore::new(allowed_by_files(limits.connections)));
+    let Doors { connections, surplus, in_hand, patience, .. } = &*doors;
+    let patience = *patience;
     let turned_away = Arc::new(Semaphore::new(TURNED_AWAY));
-    let patience = limits.patience;
-    let in_hand = Arc::new(InHand {
-        places: Semaphore::new(limits.requests),
-        surplus: Surplus::default(),
-        patience: patience.request,
-    });
-    let router = router.layer(from_fn_with_state(in_hand, bounded));
-    let surplus = Surplus::default();
+    let router = router.layer(from_fn_with_state(in_hand.clone(), bounded));
     let (closing, closed) = watch::channel(false);
     // Everything that serves has one of these; when the last is dropped, all is over.
     let (serving, mut over) = mpsc::channel::<()>(1);
@@ -231,7 +283,7 @@ async fn turn_away(mut stream: TcpStream, _place: OwnedSemaphorePermit) {
 }
 
 /// Counts what is turned away, and says so, ever more seldom.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Surplus(AtomicU64);
 
 impl Surplus {
@@ -244,6 +296,7 @@ impl Surplus {
 }
 
 /// Requests that are being answered.
+#[derive(Debug)]
 struct InHand {
     places: Semaphore,
     surplus: Surplus,
@@ -437,7 +490,12 @@ mod tests {
             .route("/", get(|| async { "here" }))
             .route("/flood", get(flood))
             .route("/never", get(std::future::pending::<&str>));
-        let task = tokio::spawn(serve(listener, router, limits, std::future::pending()));
+        let task = tokio::spawn(serve(
+            listener,
+            router,
+            Arc::new(Doors::new(limits)),
+            std::future::pending(),
+        ));
         (address, task)
     }
 
@@ -527,7 +585,8 @@ mod tests {
         let router = Router::new().route("/", get(slow));
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let stopped = async move { drop(stopped.await) };
-        let serving = tokio::spawn(serve(listener, router, Limits::default(), stopped));
+        let serving =
+            tokio::spawn(serve(listener, router, Arc::new(Doors::new(Limits::default())), stopped));
         let asked = tokio::spawn(exchange(address, ASK));
         tokio::time::sleep(Duration::from_millis(50)).await;
         stop.send(()).unwrap();

@@ -13,7 +13,9 @@ pub fn start(format: LogFormat, level: &str) -> Result<()> {
         Ok(wanted) if !wanted.is_empty() => EnvFilter::try_new(wanted)?,
         _ => EnvFilter::new(level),
     };
-    let log = fmt().with_env_filter(filter).with_writer(io::stderr);
+    // A log that cannot be written, as on a full disk, is no reason to stop: to complain about it,
+    // on standard error again, would be a panic.
+    let log = fmt().with_env_filter(filter).with_writer(io::stderr).log_internal_errors(false);
     match format {
         LogFormat::Text => log.with_ansi(io::stderr().is_terminal()).finish().try_init()?,
         LogFormat::Json => log.json().flatten_event(true).finish().try_init()?,

@@ -11,14 +11,18 @@ mod node;
 mod recovery;
 mod serve;
 mod store;
+mod telemetry;
 mod tools;
 mod wiring;
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use hakken_projections::BuildKind;
 
 use crate::cli::{Cli, Command, LogFormat};
 
@@ -61,11 +65,18 @@ async fn run(command: Command) -> Result<ExitCode> {
         Command::Copy(options) => tools::copy::run(options).await?,
         Command::Doctor(options) => return Ok(tools::doctor::run(options).await),
         Command::Rebuild(options) => {
-            tools::projections::run(options, BuildKind::Rebuild).await?;
+            tools::projections::rebuild(options).await?;
         }
         Command::Verify(options) => {
-            return tools::projections::run(options, BuildKind::Verify).await.map(verdict);
+            return tools::projections::verify(options).await.map(verdict);
         }
+        Command::Projections(options) => {
+            return tools::read_models::run(options).await.map(verdict);
+        }
+        Command::Skip(options) => tools::skip::run(options).await?,
+        Command::Backup(options) => tools::backup::run(options).await?,
+        Command::VerifyBackup(options) => return tools::backup::verify(options).await.map(verdict),
+        Command::Restore(options) => tools::restore::run(options).await?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -81,6 +92,7 @@ fn failed(error: &anyhow::Error) -> ExitCode {
             text = format!("{text}: {cause}");
         }
     }
-    eprintln!("hakken: {text}");
+    // If nobody can be told, the exit code says as much.
+    let _ = writeln!(io::stderr(), "hakken: {text}");
     ExitCode::FAILURE
 }

@@ -17,6 +17,7 @@ use hakken_commands::{
     desk::EngineSecret,
     engine::{Health, Limits, Ports},
     payments::Payments,
+    trace::Tracer,
 };
 use hakken_projections::ReadModels;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -25,6 +26,7 @@ use crate::{
     cli::{Data, PaymentsMode},
     recovery::Recovery,
     store::{Rows, Store, StoreAddress},
+    telemetry::Traces,
 };
 
 /// Where the write loop runs: a thread of its own for as long as the process lives, so that it
@@ -62,6 +64,16 @@ pub struct Node {
 impl Node {
     /// Opens a data directory, makes it if it does not exist, and starts everything where it was.
     pub async fn open(data: &Data, payments: PaymentsMode, limits: Limits) -> Result<Self> {
+        Self::open_traced(data, payments, limits, None).await
+    }
+
+    /// The same; requests that are sampled are told.
+    pub async fn open_traced(
+        data: &Data,
+        payments: PaymentsMode,
+        limits: Limits,
+        traces: Option<Arc<Traces>>,
+    ) -> Result<Self> {
         let dir = DataDir::at(&data.data);
         // Before the events: without a secret, an empty directory is told from a broken one.
         let secret = EngineSecret(Arc::new(*StoredSecret::open(&dir)?.as_bytes()));
@@ -89,10 +101,14 @@ impl Node {
         let rows = Rows::open(data, &dir).await.with_context(|| no_rows(&dir, &data.store))?;
         let runtime = Some(loop_runtime()?.clone());
         let on_duty = store.on_duty();
-        let options = WriteOptions { limits, runtime, on_duty, ..WriteOptions::default() };
+        let tracer = traces.clone().map(|traces| traces as Arc<dyn Tracer>);
+        let options = WriteOptions { limits, runtime, on_duty, tracer, ..WriteOptions::default() };
         let write = Arc::new(WriteSide::start(ports, payments, secret.clone(), options));
         let read = ReadModels::start(store.feed(), rows.store(), clock).await;
         let read = read.with_context(|| no_rows(&dir, &data.store))?;
+        if let Some(traces) = traces {
+            read.trace(traces);
+        }
         let node = Self { write, read, store, secret, recovery, rows, dir };
         node.sign("which has no address");
         Ok(node)

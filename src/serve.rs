@@ -4,7 +4,8 @@ use std::{io::Write, net::SocketAddr, process::ExitCode, sync::Arc, time::Durati
 
 use anyhow::{Context, Result};
 use hakken_api::{
-    ApiContext, DocumentRules, KeyLimits, LiveLimits, NewKey, create_key, create_operator_key,
+    ApiContext, DocumentRules, KeyLimits, LiveLimits, NewKey, RequestTracer, Telemetry, create_key,
+    create_operator_key,
 };
 use hakken_commands::engine::{self, Health};
 use hakken_domain::{apikey::Role, names::ActorRef};
@@ -12,8 +13,10 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
     cli::{self, PaymentsMode},
-    connections, documents,
+    connections::{self, Doors},
+    documents,
     node::Node,
+    telemetry::{self, ThisProcess, Traces},
     wiring::{Pictures, SeatMaps, SystemSecrets},
 };
 
@@ -38,6 +41,8 @@ pub struct Options {
     pub documents: DocumentRules,
     /// Bounds of each key.
     pub keys: KeyLimits,
+    /// Where requests are told, if anybody wants to know.
+    pub traces: Option<Arc<Traces>>,
 }
 
 impl Options {
@@ -45,7 +50,7 @@ impl Options {
     pub fn usual(listen: SocketAddr, payments: PaymentsMode) -> Self {
         let (connections, engine) = (connections::Limits::default(), engine::Limits::default());
         let (documents, keys) = (DocumentRules::default(), KeyLimits::default());
-        Self { listen, payments, connections, engine, documents, keys }
+        Self { listen, payments, connections, engine, documents, keys, traces: None }
     }
 
     fn of(options: &cli::Serve) -> Result<Self> {
@@ -72,7 +77,8 @@ impl Options {
             operations: limits.key_operations.into(),
         };
         let (listen, payments) = (options.listen, options.payments);
-        Ok(Self { listen, payments, connections, engine, documents, keys })
+        let traces = telemetry::traces(options.otlp.as_deref())?;
+        Ok(Self { listen, payments, connections, engine, documents, keys, traces })
     }
 }
 
@@ -84,18 +90,25 @@ pub struct Server {
     pub address: SocketAddr,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+    traces: Option<Arc<Traces>>,
 }
 
 impl Server {
     /// Opens the data directory and listens. Read models may still be catching up.
     pub async fn start(data: &cli::Data, options: Options) -> Result<Self> {
-        let Options { listen, payments, connections, engine, documents, keys } = options;
+        let Options { listen, payments, connections, engine, documents, keys, traces } = options;
         let listener = TcpListener::bind(listen).await.with_context(|| {
             format!("nothing can listen on {listen}: choose another address with --listen")
         })?;
         let address = listener.local_addr()?;
-        let node = Node::open(data, payments, engine).await?;
+        let node = Node::open_traced(data, payments, engine, traces.clone()).await?;
         node.sign(&format!("which serves http://{address}"));
+        let doors = Arc::new(Doors::new(connections));
+        let host = ThisProcess::new(data.data.clone(), doors.clone(), &node.store);
+        let telemetry = Telemetry {
+            tracer: traces.clone().map(|traces| traces as Arc<dyn RequestTracer>),
+            host: Some(Arc::new(host)),
+        };
         let context = ApiContext {
             write: node.write.clone(),
             models: node.read.clone(),
@@ -107,10 +120,11 @@ impl Server {
             limits: keys,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             live: LiveLimits::default(),
+            telemetry,
         };
         let router = hakken_api::router_with(context, documents);
         let (stop, stopped) = watch::channel(false);
-        let serving = connections::serve(listener, router, connections, told(stopped.clone()));
+        let serving = connections::serve(listener, router, doors, told(stopped.clone()));
         let task = tokio::spawn(async move {
             let overdue = async {
                 told(stopped).await;
@@ -123,7 +137,7 @@ impl Server {
                 ),
             }
         });
-        Ok(Self { node, address, stop, task })
+        Ok(Self { node, address, stop, task, traces })
     }
 
     /// Makes the first operator's key of an empty store.
@@ -161,6 +175,12 @@ impl Server {
             tracing::error!(%error, "serving did not end well");
         }
         self.node.close().await;
+        if let Some(traces) = self.traces {
+            let closed = tokio::task::spawn_blocking(move || traces.close());
+            if tokio::time::timeout(LAST_ANSWERS, closed).await.is_err() {
+                tracing::warn!("the last traces are not exported");
+            }
+        }
     }
 }
 

@@ -5,13 +5,14 @@ use std::{
     fmt,
     fs::{File, OpenOptions, TryLockError},
     str::FromStr,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use anyhow::{Context, Result, bail};
 use hakken_adapters::{
     data_dir::DataDir,
     embedded::{EmbeddedReader, EmbeddedStore, OpenError},
+    eventstoredb::EventStoreDb,
     postgres::{Lease, OpenError as DatabaseError, PostgresRows, PostgresStore},
     rows::SqliteRows,
 };
@@ -32,6 +33,8 @@ pub enum StoreAddress {
     Embedded,
     /// In this PostgreSQL database.
     Postgres(String),
+    /// In this EventStoreDB.
+    EventStoreDb(String),
 }
 
 impl FromStr for StoreAddress {
@@ -42,7 +45,16 @@ impl FromStr for StoreAddress {
             url if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
                 Ok(Self::Postgres(url.to_owned()))
             }
-            _ => Err("a store is `embedded` or postgres://USER:PASSWORD@HOST:PORT/DATABASE".into()),
+            url if ["esdb", "kurrentdb"].iter().any(|name| {
+                let rest = url.strip_prefix(name);
+                rest.is_some_and(|rest| rest.starts_with("://") || rest.starts_with("+discover://"))
+            }) =>
+            {
+                Ok(Self::EventStoreDb(url.to_owned()))
+            }
+            _ => Err("a store is `embedded`, postgres://USER:PASSWORD@HOST:PORT/DATABASE or \
+                      esdb://USER:PASSWORD@HOST:PORT"
+                .into()),
         }
     }
 }
@@ -53,6 +65,7 @@ impl fmt::Debug for StoreAddress {
         f.write_str(match self {
             Self::Embedded => "embedded",
             Self::Postgres(_) => "postgres",
+            Self::EventStoreDb(_) => "eventstoredb",
         })
     }
 }
@@ -77,6 +90,13 @@ pub enum Store {
         /// Who of all processes answers events and sweeps.
         lease: Arc<Lease>,
     },
+    /// In an EventStoreDB; the data directory has the rest.
+    EventStoreDb {
+        /// The server or cluster.
+        store: Arc<EventStoreDb>,
+        /// Nobody else uses the data directory.
+        _lock: Arc<File>,
+    },
 }
 
 impl Store {
@@ -86,14 +106,22 @@ impl Store {
         dir: &DataDir,
         secret: &EngineSecret,
     ) -> Result<Self> {
-        let StoreAddress::Postgres(url) = address else {
-            return Ok(Self::Embedded(Arc::new(EmbeddedStore::open(dir).await?)));
-        };
-        let lock = Arc::new(lock(dir)?);
-        let store = Arc::new(PostgresStore::open(url).await?);
-        store.bind_secret(check_of(secret)).await?;
-        let lease = Arc::new(store.lease());
-        Ok(Self::Postgres { store, _lock: lock, lease })
+        match address {
+            StoreAddress::Embedded => Ok(Self::Embedded(Arc::new(EmbeddedStore::open(dir).await?))),
+            StoreAddress::Postgres(url) => {
+                let lock = Arc::new(lock(dir)?);
+                let store = Arc::new(PostgresStore::open(url).await?);
+                store.bind_secret(check_of_bytes(&secret.0)).await?;
+                let lease = Arc::new(store.lease());
+                Ok(Self::Postgres { store, _lock: lock, lease })
+            }
+            StoreAddress::EventStoreDb(url) => {
+                let lock = Arc::new(lock(dir)?);
+                let store = Arc::new(EventStoreDb::open(url, dir).await?);
+                store.bind_secret(check_of_bytes(&secret.0)).await?;
+                Ok(Self::EventStoreDb { store, _lock: lock })
+            }
+        }
     }
 
     /// As the write side needs it.
@@ -101,6 +129,7 @@ impl Store {
         match self {
             Self::Embedded(store) => store.clone(),
             Self::Postgres { store, .. } => store.clone(),
+            Self::EventStoreDb { store, .. } => store.clone(),
         }
     }
 
@@ -109,6 +138,7 @@ impl Store {
         match self {
             Self::Embedded(store) => store.clone(),
             Self::Postgres { store, .. } => store.clone(),
+            Self::EventStoreDb { store, .. } => store.clone(),
         }
     }
 
@@ -117,14 +147,24 @@ impl Store {
         match self {
             Self::Embedded(store) => store.clone(),
             Self::Postgres { store, .. } => store.clone(),
+            Self::EventStoreDb { store, .. } => store.clone(),
         }
     }
 
     /// Whether this process answers events and sweeps, where several could.
     pub fn on_duty(&self) -> Option<watch::Receiver<bool>> {
         match self {
-            Self::Embedded(_) => None,
+            // Each process of an EventStoreDB does, under the same keys.
+            Self::Embedded(_) | Self::EventStoreDb { .. } => None,
             Self::Postgres { lease, .. } => Some(lease.held()),
+        }
+    }
+
+    /// Connections that were made to a database, counted as they are made.
+    pub fn connections_made(&self) -> Option<Arc<AtomicU64>> {
+        match self {
+            Self::Embedded(_) | Self::EventStoreDb { .. } => None,
+            Self::Postgres { store, .. } => Some(store.connections_made()),
         }
     }
 
@@ -150,17 +190,21 @@ impl Store {
                     Err(_) => tracing::debug!(STILL_READ),
                 }
             }
+            Self::EventStoreDb { store, .. } => match Arc::try_unwrap(store) {
+                Ok(store) => store.close().await,
+                Err(_) => tracing::debug!(STILL_READ),
+            },
         }
     }
 }
 
 /// Tells a secret from another one; says nothing about it.
-fn check_of(secret: &EngineSecret) -> Fingerprint {
-    Fingerprint::of(&[b"hakken store belongs to ", &secret.0[..]].concat())
+pub fn check_of_bytes(secret: &[u8; 32]) -> Fingerprint {
+    Fingerprint::of(&[b"hakken store belongs to ", &secret[..]].concat())
 }
 
 /// Takes the data directory for this process alone.
-fn lock(dir: &DataDir) -> Result<File> {
+pub fn lock(dir: &DataDir) -> Result<File> {
     let words = || format!("{} cannot be used", dir.root.display());
     dir.create().with_context(words)?;
     let mut options = OpenOptions::new();
@@ -189,8 +233,8 @@ impl Rows {
             (StoreAddress::Postgres(url), Some(name)) => {
                 Self::Postgres(Arc::new(PostgresRows::open(url, name).await?))
             }
-            (StoreAddress::Embedded, Some(_)) => {
-                bail!("--read-models needs a database: give one with --store")
+            (StoreAddress::Embedded | StoreAddress::EventStoreDb(_), Some(_)) => {
+                bail!("--read-models needs a PostgreSQL database: give one with --store")
             }
         })
     }
@@ -218,6 +262,8 @@ pub enum Events {
     Embedded(EmbeddedReader),
     /// Of a database.
     Postgres(PostgresStore),
+    /// Of an EventStoreDB.
+    EventStoreDb(EventStoreDb),
 }
 
 impl Events {
@@ -226,6 +272,9 @@ impl Events {
         Ok(match address {
             StoreAddress::Embedded => Self::Embedded(EmbeddedStore::open_read_only(dir).await?),
             StoreAddress::Postgres(url) => Self::Postgres(PostgresStore::open(url).await?),
+            StoreAddress::EventStoreDb(url) => {
+                Self::EventStoreDb(EventStoreDb::open(url, dir).await?)
+            }
         })
     }
 
@@ -233,7 +282,7 @@ impl Events {
     pub async fn check_secret(&self, secret: &EngineSecret) -> Result<()> {
         let Self::Postgres(store) = self else { return Ok(()) };
         let bound = store.bound_secret().await.context("the database cannot be read")?;
-        if bound.is_some_and(|bound| bound != check_of(secret)) {
+        if bound.is_some_and(|bound| bound != check_of_bytes(&secret.0)) {
             let database = store.name();
             return Err(DatabaseError::OtherSecret { database }.into());
         }
@@ -245,6 +294,7 @@ impl Events {
         match self {
             Self::Embedded(store) => store,
             Self::Postgres(store) => store,
+            Self::EventStoreDb(store) => store,
         }
     }
 
@@ -257,6 +307,7 @@ impl Events {
                 dir.events.display()
             ),
             Self::Postgres(_) => "the events cannot be read from the database".to_owned(),
+            Self::EventStoreDb(_) => "the events cannot be read from EventStoreDB".to_owned(),
         }
     }
 }

@@ -24,6 +24,8 @@ pub struct DataDir {
     pub secret: PathBuf,
     /// Locked by the process that writes.
     pub lock: PathBuf,
+    /// There while a history is on its way here: the events may be a part only.
+    pub unfinished: PathBuf,
 }
 
 impl DataDir {
@@ -37,6 +39,7 @@ impl DataDir {
             read_models: root.join("read-models.db"),
             secret: root.join("secret"),
             lock: root.join("LOCK"),
+            unfinished: root.join("UNFINISHED"),
             root,
         }
     }

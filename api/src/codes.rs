@@ -213,6 +213,16 @@ pub enum ErrorCode {
     ProjectionUnknown,
     /// The projection is being built already.
     BuildUnderWay,
+    /// The rows of one show of the projection cannot be rebuilt alone.
+    ShowNotSeparable,
+    /// The projection keeps no rows that were served before.
+    NoFormerBuild,
+    /// The projection has not stopped at this event.
+    NotStoppedThere,
+    /// The projection does not leave this event out.
+    SkipUnknown,
+    /// As many events are left out already as one may leave out.
+    TooManySkips,
 }
 
 /// Why a mutation did nothing.

@@ -17,10 +17,12 @@ pub(crate) enum Fault {
     Busy,
     TooManyOperations { most: usize },
     TooSlow { seconds: u64, position: Option<Position> },
+    ExportTooSlow { seconds: u64 },
     Contended { attempts: u32 },
     Unavailable,
     ReadsUnavailable,
     NotYetVisible { projection: &'static str, at: Position, wanted: Position },
+    Stopped { projection: &'static str, at: Position, wanted: Position },
     Internal(String),
 }
 
@@ -48,10 +50,11 @@ impl Fault {
             Self::Forbidden { .. } | Self::OtherOrganizer => "FORBIDDEN",
             Self::BadArgument { .. } => "BAD_USER_INPUT",
             Self::Busy | Self::TooManyOperations { .. } => "THROTTLED",
-            Self::TooSlow { .. } => "TOO_SLOW",
+            Self::TooSlow { .. } | Self::ExportTooSlow { .. } => "TOO_SLOW",
             Self::Contended { .. } => "CONTENDED",
             Self::Unavailable | Self::ReadsUnavailable => "SERVICE_UNAVAILABLE",
             Self::NotYetVisible { .. } => "NOT_YET_VISIBLE",
+            Self::Stopped { .. } => "READ_MODEL_STOPPED",
             Self::Internal(_) => "INTERNAL_SERVER_ERROR",
         }
     }
@@ -96,6 +99,10 @@ impl Fault {
                      Nothing is lost: {next}, and read faster."
                 )
             }
+            Self::ExportTooSlow { seconds } => format!(
+                "Nothing was taken of the export for {seconds} s, so nothing more is told here. \
+                 Nothing is lost: go on with `after` and this cursor, and read faster."
+            ),
             Self::Contended { attempts } => format!(
                 "Others changed the same thing {attempts} times in between. Nothing changed: try \
                  again, with the same idempotency key."
@@ -110,6 +117,11 @@ impl Fault {
             Self::NotYetVisible { projection, at, wanted } => format!(
                 "The read model {projection} is at position {at} and did not reach {wanted} in \
                  time: ask again."
+            ),
+            Self::Stopped { projection, at, wanted } => format!(
+                "The read model {projection} has stopped at position {at}, before an event that it \
+                 cannot fold, so it does not come to {wanted}. Ask without `atLeast` for what it \
+                 shows of the time before, and tell whoever runs this engine."
             ),
             Self::Internal(_) => {
                 "Something went wrong that is not your fault: report it with the request id."
@@ -127,6 +139,8 @@ impl Fault {
             | Self::ReadsUnavailable
             | Self::NotYetVisible { .. } => Some(1),
             Self::Contended { .. } => Some(0),
+            // An operator has to look at it first.
+            Self::Stopped { .. } => Some(60),
             _ => None,
         }
     }
@@ -143,6 +157,10 @@ impl From<Fault> for Error {
             extensions.set("code", code);
             if let Fault::BadArgument { argument, .. } = &fault {
                 extensions.set("argument", argument.as_str());
+            }
+            if let Fault::Stopped { projection, at, .. } = &fault {
+                extensions.set("readModel", *projection);
+                extensions.set("position", at.0);
             }
             if let Fault::TooSlow { position: Some(position), .. } = &fault {
                 extensions.set("position", position.0);

@@ -12,9 +12,11 @@ mod http;
 mod ids;
 mod limits;
 mod metrics;
+mod ops;
 mod ports;
 mod refusals;
 mod schema;
+mod telemetry;
 mod trusted;
 
 pub use auth::{NewKey, create_key, create_operator_key};
@@ -30,4 +32,7 @@ pub use ports::{
     SecretSource,
 };
 pub use schema::{sdl, subgraph_sdl};
+pub use telemetry::{
+    Ended, Host, LastBackup, OpenSpan, OperationHead, RequestHead, RequestTracer, Telemetry, Vitals,
+};
 pub use trusted::{BadDocuments, DocumentRules, TrustedDocuments};

@@ -9,7 +9,7 @@ use hakken_domain::{
 };
 use hakken_projections::{ReadModels, feed::EventFeed};
 
-use crate::{http::LiveLimits, limits::KeyLimits};
+use crate::{http::LiveLimits, limits::KeyLimits, telemetry::Telemetry};
 
 /// What the API stands on.
 #[derive(Clone)]
@@ -34,6 +34,8 @@ pub struct ApiContext {
     pub live: LiveLimits,
     /// How much each key may ask.
     pub limits: KeyLimits,
+    /// Who watches, if anybody does.
+    pub telemetry: Telemetry,
 }
 
 /// Random numbers for secrets. The API draws none itself.

@@ -1,7 +1,8 @@
 //! How fast read models are built from the events, beside plain reading and decoding.
 //!
 //! `cargo bench -p hakken-benches --bench rebuild` measures every projection over a million
-//! events; `-- --events 100000 1000000 10000000` says over how many, `-- audit_log` of which.
+//! events; `-- --events 100000 1000000 10000000` says over how many, `-- audit_log` of which,
+//! `-- --store postgres` that the events stand in PostgreSQL, on a server of its own.
 
 use std::{path::Path, sync::Arc, time::Instant};
 
@@ -11,14 +12,13 @@ use futures_util::{
     future::{BoxFuture, FutureExt},
 };
 use hakken_adapters::{
-    data_dir::DataDir,
-    embedded::{EmbeddedReader, EmbeddedStore},
-    rows::SqliteRows,
+    data_dir::DataDir, embedded::EmbeddedStore, postgres::PostgresStore, rows::SqliteRows,
     system::SystemClock,
 };
 use hakken_benches::{
-    history::history,
+    history::{history, write_to},
     median, memory,
+    postgres::Postgres,
     report::{Plot, Table, bench_dir, percent},
     thousands,
 };
@@ -49,7 +49,7 @@ type Events = Vec<Arc<StoredEvent>>;
 
 /// The beginning of a history.
 struct Beginning {
-    whole: EmbeddedReader,
+    whole: Arc<dyn EventFeed>,
     last: Position,
 }
 
@@ -111,6 +111,7 @@ impl EventFeed for Beginning {
 struct Asked {
     events: Vec<usize>,
     projections: Vec<Projection>,
+    postgres: bool,
 }
 
 fn asked() -> Asked {
@@ -123,7 +124,34 @@ fn asked() -> Asked {
     let named: Vec<Projection> =
         ALL.iter().filter(|one| words.iter().any(|word| word == one.name)).copied().collect();
     let projections = if named.is_empty() { ALL.to_vec() } else { named };
-    Asked { events, projections }
+    let postgres = words.windows(2).any(|pair| pair == ["--store", "postgres"]);
+    Asked { events, projections, postgres }
+}
+
+/// A store full of events, and what it needs to live.
+struct Source {
+    feed: Arc<dyn EventFeed>,
+    bytes: u64,
+    events: u64,
+    _server: Option<Postgres>,
+}
+
+async fn source(data: &DataDir, asked: &Asked) -> Result<Source> {
+    let most = asked.events.last().copied().unwrap_or_default();
+    if !asked.postgres {
+        let events = history(data, most).await?;
+        let feed = Arc::new(EmbeddedStore::open_read_only(data).await?);
+        let bytes = std::fs::metadata(&data.events)?.len();
+        return Ok(Source { feed, bytes, events, _server: None });
+    }
+    let server = Postgres::own(true).context("PostgreSQL is not installed here")?;
+    let database = server.database().await;
+    let store = Arc::new(PostgresStore::open(&database.url).await?);
+    let events = write_to(store.as_ref(), most, 1).await?;
+    let bytes: i64 = sqlx::query_scalar("SELECT pg_total_relation_size('hakken.events')")
+        .fetch_one(&mut database.connect().await)
+        .await?;
+    Ok(Source { feed: store, bytes: bytes.unsigned_abs(), events, _server: Some(server) })
 }
 
 fn main() -> Result<()> {
@@ -140,26 +168,25 @@ struct Measured {
 }
 
 async fn run() -> Result<()> {
-    let Asked { events, projections } = asked();
+    let asked = asked();
     let dir = tempfile::Builder::new().prefix("rebuild-").tempdir_in(bench_dir()?)?;
     let data = DataDir::at(dir.path().join("data"));
-    let most = events.last().copied().unwrap_or_default();
     let began = Instant::now();
-    let written = history(&data, most).await?;
+    let source = source(&data, &asked).await?;
+    let Asked { events, projections, postgres } = asked;
     println!(
-        "a history of {} events, {:.0} bytes each, written in {:.0} s",
-        thousands(written as f64),
-        std::fs::metadata(&data.events)?.len() as f64 / written as f64,
+        "a history of {} events in {}, {:.0} bytes each, written in {:.0} s",
+        thousands(source.events as f64),
+        if postgres { "PostgreSQL" } else { "the embedded store" },
+        source.bytes as f64 / source.events as f64,
         began.elapsed().as_secs_f64()
     );
     let mut plot = Plot::new("Rebuild", "events", "events a second");
     let mut lines: Vec<Vec<(f64, f64)>> = vec![Vec::new(); projections.len() + 1];
     let mut first: Vec<f64> = Vec::new();
     for count in events {
-        let feed = Arc::new(Beginning {
-            whole: EmbeddedStore::open_read_only(&data).await?,
-            last: Position(count as u64),
-        });
+        let last = Position(count as u64);
+        let feed = Arc::new(Beginning { whole: source.feed.clone(), last });
         let (mut reads, mut costs) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
         for _ in 0..TURNS {
             let before = memory::cpu_seconds()?;
@@ -214,7 +241,7 @@ async fn run() -> Result<()> {
         plot.line(projection.name, points.clone());
     }
     plot.line("read + decode", lines[projections.len()].clone());
-    plot.write_log("rebuild")
+    plot.write_log(if postgres { "rebuild-postgres" } else { "rebuild" })
 }
 
 /// Events a second of a scan over everything.

@@ -27,13 +27,30 @@ pub async fn history(dir: &DataDir, events: usize) -> Result<u64> {
 
 /// The same into any store that is empty, by a seed.
 pub async fn write_to(store: &dyn EventStore, events: usize, seed: u64) -> Result<u64> {
-    let mut town = Town::new(seed);
-    let mut written = 0;
-    while written < events {
-        let (batch, now) = town.round()?;
-        written += append(store, batch, now).await?;
+    Historian::new(seed).write_until(store, events).await
+}
+
+/// Writes a history that can go on.
+pub struct Historian {
+    town: Town,
+    written: usize,
+}
+
+impl Historian {
+    /// By a seed.
+    pub fn new(seed: u64) -> Self {
+        Self { town: Town::new(seed), written: 0 }
     }
-    Ok(written as u64)
+
+    /// Goes on until the store, which nobody else writes, has at least so many events. Says how
+    /// many there are.
+    pub async fn write_until(&mut self, store: &dyn EventStore, events: usize) -> Result<u64> {
+        while self.written < events {
+            let (batch, now) = self.town.round()?;
+            self.written += append(store, batch, now).await?;
+        }
+        Ok(self.written as u64)
+    }
 }
 
 async fn append(store: &dyn EventStore, batch: Vec<Append>, now: Timestamp) -> Result<usize> {

@@ -5,10 +5,12 @@ pub mod history;
 pub mod http;
 pub mod memory;
 // The same server as the tests have; their crate would bring the whole engine along.
+pub mod peers;
 #[path = "../../tests/src/postgres.rs"]
 pub mod postgres;
 pub mod rawlog;
 pub mod report;
+pub mod shop;
 
 /// The middle of several measurements.
 pub fn median(mut values: Vec<f64>) -> f64 {

@@ -7,6 +7,7 @@ pub mod engine;
 pub mod payments;
 pub mod process;
 pub mod store;
+pub mod trace;
 mod write_side;
 
 pub use write_side::{WriteOptions, WriteSide};

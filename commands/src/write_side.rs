@@ -12,7 +12,8 @@ use crate::{
     desk::{Desk, EngineSecret},
     engine::{Engine, Limits, Ports},
     payments::Payments,
-    process::{Checkout, Duty, ProcessHandle, Refunds, Sweeper, start, start_sweeper},
+    process::{Checkout, Duty, ProcessHandle, Refunds, Sweeper, start_sweeper, start_traced},
+    trace::Tracer,
 };
 
 /// How the write side runs.
@@ -29,6 +30,8 @@ pub struct WriteOptions {
     /// none: it is the only one. It may change at any time, and two may believe it at once: what
     /// both do happens once.
     pub on_duty: Option<watch::Receiver<bool>>,
+    /// Who is told of requests that are sampled.
+    pub tracer: Option<Arc<dyn Tracer>>,
     /// How many events a process may be behind before it first looks what of them is answered
     /// already, in the place of answering all of them again.
     pub far_behind: u64,
@@ -41,6 +44,7 @@ impl Default for WriteOptions {
             patience: Duration::from_secs(5),
             runtime: None,
             on_duty: None,
+            tracer: None,
             far_behind: 20_000,
         }
     }
@@ -63,12 +67,14 @@ impl WriteSide {
         options: WriteOptions,
     ) -> Self {
         let runtime = options.runtime.unwrap_or_else(Handle::current);
-        let engine = Engine::start_on(&runtime, ports.clone(), options.limits);
+        let tracer = options.tracer;
+        let engine = Engine::start_traced(&runtime, ports.clone(), options.limits, tracer.clone());
         let Ports { store, side, .. } = ports;
         let duty = options.on_duty.map_or_else(Duty::always, Duty::while_true);
         let run = |process| {
             let (store, side, duty) = (store.clone(), side.clone(), duty.clone());
-            Arc::new(start(process, store, side, duty, options.far_behind))
+            let (far_behind, tracer) = (options.far_behind, tracer.clone());
+            Arc::new(start_traced(process, store, side, duty, far_behind, tracer))
         };
         let checkout = run(Arc::new(Checkout::new(engine.clone())));
         let refunds = run(Arc::new(Refunds::new(engine.clone(), payments)));

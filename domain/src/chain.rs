@@ -19,6 +19,12 @@ pub struct Chain {
 }
 
 impl Chain {
+    /// The chain of a history whose newest link is known. None if that is no digest.
+    pub fn resumed(events: u64, digest: &str) -> Option<Self> {
+        let link = HEXLOWER.decode(digest.as_bytes()).ok()?.try_into().ok()?;
+        Some(Self { events, link })
+    }
+
     /// Adds the event that comes next.
     pub fn add(&mut self, event: &StoredEvent) {
         self.events += 1;
@@ -89,6 +95,18 @@ mod tests {
         assert_eq!(digest(&[]), "0".repeat(64));
         let expected = "8c75c7c7fb2bac1df7ff38e6f662bdf13c496e4c0ac97c7eee07bcb4dbd80b58";
         assert_eq!(digest(&[event(1)]), expected);
+    }
+
+    #[test]
+    fn a_chain_goes_on_from_a_link_that_is_known() {
+        let mut whole = Chain::default();
+        whole.add(&event(1));
+        let mut resumed = Chain::resumed(1, &whole.digest()).unwrap();
+        assert_eq!(resumed, whole);
+        resumed.add(&event(2));
+        whole.add(&event(2));
+        assert_eq!(resumed, whole);
+        assert_eq!(Chain::resumed(1, "00"), None);
     }
 
     #[test]

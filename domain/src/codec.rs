@@ -5,7 +5,7 @@
 use crate::{
     Event, apikey,
     envelope::{Decoded, Metadata},
-    gate, inventory, order, organizer, show,
+    gate, inventory, operations, order, organizer, show,
     text::{shortened, shortened_within},
     ticket, venue,
 };
@@ -144,6 +144,8 @@ kinds! {
     "api-key-created" 1 => Key::apikey::ApiKeyCreated,
     "api-key-revoked" 1 => Key::apikey::ApiKeyRevoked,
     "code-refused" 1 => Gate::gate::CodeRefused,
+    "event-skipped" 1 => Operations::operations::EventSkipped,
+    "skip-withdrawn" 1 => Operations::operations::SkipWithdrawn,
 }
 
 /// The JSON of metadata.

@@ -10,7 +10,7 @@ use ulid::Ulid;
 use crate::{
     Event,
     codec::{self, DecodeError},
-    names::{ActorRef, CommandKey, EventId, OrganizerId, read_ulid},
+    names::{ActorRef, CommandKey, EventId, OrganizerId, derived_ulid, read_ulid},
     text::shortened,
     time::Timestamp,
 };
@@ -51,11 +51,13 @@ pub enum StreamKind {
     Key,
     /// Gates of a show.
     Gate,
+    /// What operators decide about the engine.
+    Operations,
 }
 
 impl StreamKind {
     /// Every kind.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Inventory,
         Self::Order,
         Self::Ticket,
@@ -64,6 +66,7 @@ impl StreamKind {
         Self::Organizer,
         Self::Key,
         Self::Gate,
+        Self::Operations,
     ];
 
     /// As it stands before the hyphen of a stream's name.
@@ -77,6 +80,7 @@ impl StreamKind {
             Self::Organizer => "organizer",
             Self::Key => "key",
             Self::Gate => "gate",
+            Self::Operations => "operations",
         }
     }
 }
@@ -93,7 +97,7 @@ pub struct StreamId {
 /// A text that names no stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no stream: a kind (inventory, order, ticket, show, venue, organizer, key, gate), a hyphen and a ULID"
+    "{0:?} is no stream: a kind (inventory, order, ticket, show, venue, organizer, key, gate, operations), a hyphen and a ULID"
 )]
 pub struct NotAStream(pub String);
 
@@ -153,6 +157,11 @@ impl StreamId {
     /// The show itself.
     pub fn show(show: crate::names::ShowId) -> Self {
         Self { kind: StreamKind::Show, id: show.0 }
+    }
+
+    /// What operators decided about the engine: there is one such stream.
+    pub fn operations() -> Self {
+        Self { kind: StreamKind::Operations, id: derived_ulid(&["operations"]) }
     }
 
     /// The gates of a show.

@@ -76,6 +76,10 @@ guards! {
     TakenDown,
     /// A stream has another version than the append expects.
     OtherVersion,
+    /// A stream is being read anew, and what an older reading found comes late.
+    OlderReading,
+    /// What looks like damage may be in the midst of being written.
+    BeingWritten,
     /// An event is not answered yet, so that no checkpoint may pass it.
     Unanswered,
     /// A hold is live, so that the sweeper's checkpoint may not pass its beginning.
@@ -90,6 +94,8 @@ guards! {
     RowsChanged,
     /// A rebuild is behind what is served, and catches up before both are swapped.
     RebuildBehind,
+    /// A rebuild differs from what is served, and is folded twice before both are swapped.
+    FoldedTwice,
 }
 
 impl Guard {

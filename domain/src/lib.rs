@@ -20,6 +20,7 @@ pub mod inventory;
 pub mod legs;
 pub mod money;
 pub mod names;
+pub mod operations;
 pub mod order;
 pub mod organizer;
 pub mod seatmap;
@@ -156,4 +157,5 @@ aggregates! {
     Organizer => organizer,
     Key => apikey,
     Gate => gate,
+    Operations => operations,
 }

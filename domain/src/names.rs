@@ -270,6 +270,9 @@ name!(
     /// Why somebody did something, in their words.
     Reason, "reason", 300, Text);
 name!(
+    /// A read model: `tickets`, `seat_availability`.
+    ProjectionName, "projection", 64, Opaque);
+name!(
     /// The buyer, as the integrator knows them: opaque.
     BuyerRef, "buyer", 64, Opaque);
 name!(

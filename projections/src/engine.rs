@@ -2,7 +2,7 @@
 //! another that builds it anew beside them.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -15,23 +15,31 @@ use crate::{
     feed::{EventFeed, FeedError},
     projection::Projection,
     rows::{Build, BuildId, Changes, Checkpoint, Filter, Purpose, Query, Row, RowError, RowStore},
+    trace::FoldTracer,
 };
 
 mod ahead;
+mod build;
 mod bulk;
 mod compare;
 mod folding;
+mod former;
 mod pace;
 mod progress;
 mod rebuild;
 mod runner;
+mod show;
+pub(crate) mod skips;
 mod status;
 
 pub use compare::{Comparison, TableComparison};
 pub use folding::Poison;
 use folding::{Folding, Sources};
 pub(crate) use folding::{fold_all, poison_reason};
+pub use former::{FORMER_KEPT, FormerBuild};
 pub use rebuild::{BuildError, BuildReport};
+pub use skips::Skip;
+use skips::Skips;
 pub use status::{BuildKind, BuildPhase, BuildProgress, ProjectionStatus, RunState};
 
 /// Most events of one transaction while a projection follows.
@@ -83,6 +91,18 @@ pub enum WaitError {
         /// How far it should be.
         wanted: Position,
     },
+    /// It has stopped before that, at an event that it cannot fold: waiting is of no use.
+    #[error("{projection} has stopped at position {at}: it cannot fold the event at {stopped_at}")]
+    Stopped {
+        /// Which.
+        projection: &'static str,
+        /// How far it is.
+        at: Position,
+        /// How far it should be.
+        wanted: Position,
+        /// The event.
+        stopped_at: Position,
+    },
 }
 
 /// What the tasks of a projection share.
@@ -99,6 +119,8 @@ pub(crate) struct Slot {
     control: watch::Sender<Control>,
     wanted: pace::Wanted,
     build: Mutex<rebuild::Slot>,
+    /// What it served before the last swap.
+    former: watch::Sender<Option<former::Former>>,
 }
 
 /// What the runner of a projection should do.
@@ -115,6 +137,10 @@ pub(crate) struct Shared {
     pub(crate) rows: Arc<dyn RowStore>,
     clock: Arc<dyn Clock>,
     slots: Vec<Arc<Slot>>,
+    /// What operators decided, as far as it was read.
+    skips: Mutex<Arc<Skips>>,
+    /// Who is told of sampled events, if anybody is.
+    tracer: OnceLock<Arc<dyn FoldTracer>>,
 }
 
 /// The running projections. Dropping it ends every task where it stands, as a crash would.
@@ -163,8 +189,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     /// Writes a build of a projection.
-    fn folding(&self, projection: Projection, build: BuildId, checkpoint: Checkpoint) -> Folding {
-        let sources = Sources { rows: self.rows.clone(), feed: self.feed.clone() };
+    fn folding(
+        &self,
+        projection: Projection,
+        build: BuildId,
+        checkpoint: Checkpoint,
+        skips: &Skips,
+    ) -> Folding {
+        let (rows, feed) = (self.rows.clone(), self.feed.clone());
+        let sources = Sources { rows, feed, skipped: skips.of(projection.name) };
         Folding::new(projection, sources, build, checkpoint)
     }
 }
@@ -227,21 +260,30 @@ impl Engine {
                 control: watch::Sender::new(Control::default()),
                 wanted: pace::Wanted::new(),
                 build: Mutex::new(rebuild::Slot::default()),
+                former: watch::Sender::new(prepared.former),
             });
-            if prepared.unfinished {
-                unfinished.push(slot.clone());
+            if let Some(halted) = prepared.unfinished {
+                unfinished.push((slot.clone(), halted));
             }
             slots.push(slot);
         }
-        let shared = Arc::new(Shared { feed, rows, clock, slots });
+        let (skips, tracer) = (Mutex::default(), OnceLock::new());
+        let shared = Arc::new(Shared { feed, rows, clock, slots, skips, tracer });
         let engine = Self { shared, tasks: Mutex::new(JoinSet::new()) };
         for slot in &engine.shared.slots {
             lock(&engine.tasks).spawn(runner::run(engine.shared.clone(), slot.clone()));
+            lock(&engine.tasks).spawn(former::keep(engine.shared.clone(), slot.clone()));
         }
-        for slot in unfinished {
-            engine.start_build(&slot, BuildKind::Rebuild);
+        for (slot, halted) in unfinished {
+            // Nothing else can be under way yet.
+            let _ = engine.start_build(&slot, BuildKind::Rebuild, halted);
         }
         Ok(engine)
+    }
+
+    /// From now on, sampled events are told to this. The first who is named stays.
+    pub(crate) fn trace(&self, tracer: Arc<dyn FoldTracer>) {
+        drop(self.shared.tracer.set(tracer));
     }
 
     pub(crate) fn slot(&self, name: &str) -> Result<&Arc<Slot>, UnknownProjection> {
@@ -281,15 +323,18 @@ impl Engine {
     ) -> Result<(), WaitError> {
         let slot = self.slot(name)?;
         let mut checkpoint = slot.checkpoint.subscribe();
+        if let Some(stopped) = stopped_before(slot, position) {
+            return Err(stopped);
+        }
         slot.wanted.want(position);
         let there = checkpoint.wait_for(|checkpoint| checkpoint.position >= position);
         match tokio::time::timeout(timeout, there).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(WaitError::TimedOut {
-                projection: slot.projection.name,
-                at: slot.checkpoint().position,
-                wanted: position,
-            }),
+            Ok(Err(_)) | Err(_) => {
+                let (projection, at) = (slot.projection.name, slot.checkpoint().position);
+                let late = WaitError::TimedOut { projection, at, wanted: position };
+                Err(stopped_before(slot, position).unwrap_or(late))
+            }
         }
     }
 
@@ -300,7 +345,14 @@ impl Engine {
 
     /// Goes on after a pause; a stopped projection tries its event again.
     pub(crate) fn resume(&self, name: &str) -> Result<(), UnknownProjection> {
-        self.slot(name)?.control.send_modify(|control| {
+        let slot = self.slot(name)?;
+        {
+            let mut state = lock(&slot.state);
+            if matches!(*state, RunState::Stopped(_)) {
+                *state = RunState::Running;
+            }
+        }
+        slot.control.send_modify(|control| {
             control.paused = false;
             control.tries += 1;
         });
@@ -311,17 +363,33 @@ impl Engine {
     pub(crate) async fn shutdown(&self) {
         for slot in &self.shared.slots {
             slot.control.send_modify(|control| control.closing = true);
-            lock(&slot.build).end_pause();
+            lock(&slot.build).close();
         }
         let mut tasks = std::mem::take(&mut *lock(&self.tasks));
         while tasks.join_next().await.is_some() {}
     }
 }
 
+/// Waiting for it is of no use: it has stopped.
+fn stopped_before(slot: &Slot, wanted: Position) -> Option<WaitError> {
+    let at = slot.checkpoint().position;
+    match &*lock(&slot.state) {
+        RunState::Stopped(poison) if at < wanted => Some(WaitError::Stopped {
+            projection: slot.projection.name,
+            at,
+            wanted,
+            stopped_at: poison.position,
+        }),
+        _ => None,
+    }
+}
+
 struct Prepared {
     build: BuildId,
     checkpoint: Checkpoint,
-    unfinished: bool,
+    /// A rebuild goes on, or is halted.
+    unfinished: Option<bool>,
+    former: Option<former::Former>,
 }
 
 /// Finds the served build of a projection, or makes one; takes away what nobody needs.
@@ -337,32 +405,39 @@ async fn prepare(
         Some(build) => usable(feed, projection, build).await?,
         None => false,
     };
-    let mut unfinished = false;
-    for build in mine() {
-        let kept = usable
-            && match build.purpose {
-                Purpose::Served => true,
-                Purpose::Rebuild
-                    if !unfinished && self::usable(feed, projection, build).await? =>
-                {
-                    unfinished = true;
-                    true
-                }
-                Purpose::Rebuild | Purpose::Scratch | Purpose::Retired => false,
-            };
-        if !kept {
-            rows.remove(build.id).await?;
+    let (mut unfinished, mut former) = (None, None);
+    // The newest ones first: of rebuilds and of former rows one each is kept.
+    let mut newest: Vec<&Build> = mine().collect();
+    newest.sort_by_key(|build| std::cmp::Reverse((build.since, build.id)));
+    for build in newest {
+        let may_stay =
+            matches!(build.purpose, Purpose::Rebuild | Purpose::Halted | Purpose::Retired);
+        let is_good = usable && may_stay && self::usable(feed, projection, build).await?;
+        match build.purpose {
+            Purpose::Served if usable => {}
+            Purpose::Rebuild | Purpose::Halted if is_good && unfinished.is_none() => {
+                unfinished = Some(build.purpose == Purpose::Halted);
+            }
+            Purpose::Retired if is_good && former.is_none() => {
+                former = Some(former::Former {
+                    build: Arc::new(build.id),
+                    position: build.checkpoint.position,
+                    since: build.since,
+                });
+            }
+            _ => rows.remove(build.id).await?,
         }
     }
     if let Some(build) = served
         && usable
     {
-        return Ok(Prepared { build: build.id, checkpoint: build.checkpoint, unfinished });
+        let checkpoint = build.checkpoint;
+        return Ok(Prepared { build: build.id, checkpoint, unfinished, former });
     }
     let (name, tables) = (projection.name, projection.tables);
     let build = rows.create(name, projection.version, Purpose::Served, tables).await?;
     rows.index(build, tables).await?;
-    Ok(Prepared { build, checkpoint: Checkpoint::START, unfinished: false })
+    Ok(Prepared { build, checkpoint: Checkpoint::START, unfinished: None, former: None })
 }
 
 /// Whether a build was made by this version of the projection and from these events.

@@ -17,11 +17,13 @@ mod read_models;
 pub mod rows;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod trace;
 
 pub use cache::{AnyRows, Cache, Log, Record};
 pub use engine::{
-    BuildError, BuildKind, BuildPhase, BuildProgress, BuildReport, Comparison, Poison,
-    ProjectionStatus, RunState, StartError, TableComparison, UnknownProjection, WaitError,
+    BuildError, BuildKind, BuildPhase, BuildProgress, BuildReport, Comparison, FORMER_KEPT,
+    FormerBuild, Poison, ProjectionStatus, RunState, Skip, StartError, TableComparison,
+    UnknownProjection, WaitError,
 };
 pub use page::{Edge, MAX_PAGE, Page, PageRequest, QueryError, Slice, Sort};
 pub use read_models::{ALL, ReadModels};

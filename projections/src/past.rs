@@ -1,7 +1,10 @@
 //! Single things as they were: their own events, folded up to a moment by the same fold that makes
 //! the rows of now. A moment of the future is now.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use hakken_domain::{
     State,
@@ -13,7 +16,7 @@ use hakken_domain::{
 use crate::{
     ReadModels,
     cache::Record,
-    engine::fold_all,
+    engine::{fold_all, skips},
     feed::EventFeed,
     models::{
         catalogue::{CATALOGUE, OrganizerView, ShowView, VenueView},
@@ -38,15 +41,17 @@ async fn fold_then(
     as_of: AsOf,
     mut seen: impl FnMut(&StoredEvent) -> Result<(), QueryError> + Send,
 ) -> Result<Changes, QueryError> {
+    let mut skips = Arc::default();
+    skips::read_on(feed, &mut skips).await?;
+    let skipped = skips.of(projection.name);
     let mut fold = (projection.fold)();
     let mut after = 0;
     loop {
         let mut page = feed.read_stream(stream, after, PAGE).await?;
         let Some(last) = page.last().map(|event| event.version) else { break };
         page.retain(|event| as_of.includes(event));
-        fold_all(fold.as_mut(), projection, &page).map_err(|poison| QueryError::Poisoned {
-            position: poison.position,
-            reason: poison.reason,
+        fold_all(fold.as_mut(), projection, &page, &skipped).map_err(|poison| {
+            QueryError::Poisoned { position: poison.position, reason: poison.reason }
         })?;
         page.iter().try_for_each(|event| seen(event))?;
         if page.last().is_none_or(|event| event.version < last) {

@@ -1,8 +1,11 @@
 //! What a projection is: a name, a version, tables, and a fold from events to rows.
 
+use std::collections::HashSet;
+
 use hakken_domain::{
     codec::DecodeError,
-    envelope::{StoredEvent, StreamKind},
+    envelope::{StoredEvent, StreamId, StreamKind},
+    names::ShowId,
 };
 
 use crate::{
@@ -32,6 +35,29 @@ pub struct Projection {
     pub decoded_ahead: bool,
     /// Makes an empty fold.
     pub fold: fn() -> Box<dyn Fold>,
+    /// How the rows of one show are told from all others; none where they cannot be, since rows
+    /// are of several shows at once.
+    pub by_show: Option<ByShow>,
+}
+
+/// How the rows of one show are told from those of others.
+#[derive(Debug, Clone, Copy)]
+pub struct ByShow {
+    /// Tables with rows of shows, and the column of each that names the show.
+    pub tables: &'static [(&'static Table, &'static str)],
+    /// What these rows are made of.
+    pub events: ShowEvents,
+}
+
+/// The events that the rows of one show are made of.
+#[derive(Debug, Clone, Copy)]
+pub enum ShowEvents {
+    /// Those of one stream.
+    Stream(fn(ShowId) -> StreamId),
+    /// Those of all events that this says; asked about them in order. What it must remember of
+    /// streams, it keeps in the set, which begins empty. Of an event that cannot be read it says
+    /// whether it would be one of them as far as that can be seen.
+    Among(fn(ShowId, &StoredEvent, &mut HashSet<StreamId>) -> bool),
 }
 
 impl Projection {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use hakken_domain::envelope::Position;
+use hakken_domain::{envelope::Position, names::ShowId};
 use tokio::sync::watch;
 
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
     },
     projection::Projection,
     rows::{Checkpoint, RowStore},
+    trace::FoldTracer,
 };
 
 /// Every projection.
@@ -87,6 +88,12 @@ impl ReadModels {
         Ok(Self(Arc::new(Inner { engine, boards })))
     }
 
+    /// From now on, the folds of sampled events are told to this tracer; a second one is not
+    /// heard.
+    pub fn trace(&self, tracer: Arc<dyn FoldTracer>) {
+        self.0.engine.trace(tracer);
+    }
+
     pub(crate) fn engine(&self) -> &Engine {
         &self.0.engine
     }
@@ -145,13 +152,29 @@ impl ReadModels {
     }
 
     /// Starts to rebuild projections beside what they serve; [`ReadModels::status`] says how far
-    /// they are. One that is being rebuilt already goes on.
-    pub fn start_rebuild(&self, projections: &[&str]) -> Result<(), UnknownProjection> {
+    /// they are. One that is being rebuilt already goes on. If one of them cannot be, none is.
+    pub fn start_rebuild(&self, projections: &[&str]) -> Result<(), BuildError> {
+        self.begin(projections, BuildKind::Rebuild)
+    }
+
+    /// Starts to fold the rows of one show afresh, and replaces those that are served where they
+    /// differ, in one step. Not for projections with rows that are of several shows at once.
+    pub fn start_rebuild_show(&self, projections: &[&str], show: ShowId) -> Result<(), BuildError> {
+        self.begin(projections, BuildKind::RebuildShow(show))
+    }
+
+    /// Starts to serve the rows again that were served before the last rebuild: they fold what
+    /// came since, and take the place of the others in one step. Those are the former ones then.
+    pub fn start_swap_back(&self, projections: &[&str]) -> Result<(), BuildError> {
+        self.begin(projections, BuildKind::SwapBack)
+    }
+
+    fn begin(&self, projections: &[&str], kind: BuildKind) -> Result<(), BuildError> {
         for name in projections {
-            self.0.engine.slot(name)?;
+            self.0.engine.may_begin(name, kind)?;
         }
         for name in projections {
-            self.0.engine.begin(name, BuildKind::Rebuild)?;
+            self.0.engine.begin(name, kind)?;
         }
         Ok(())
     }
@@ -162,12 +185,48 @@ impl ReadModels {
         self.0.engine.build(projection, BuildKind::Rebuild).await
     }
 
+    /// Rebuilds the rows of one show, and waits until they are served.
+    pub async fn rebuild_show(
+        &self,
+        projection: &str,
+        show: ShowId,
+    ) -> Result<BuildReport, BuildError> {
+        self.0.engine.build(projection, BuildKind::RebuildShow(show)).await
+    }
+
+    /// Serves the rows again that were served before the last rebuild, and waits until they are.
+    pub async fn swap_back(&self, projection: &str) -> Result<BuildReport, BuildError> {
+        self.0.engine.build(projection, BuildKind::SwapBack).await
+    }
+
+    /// Does a build of this kind, and waits for its end.
+    pub async fn build(
+        &self,
+        projection: &str,
+        kind: BuildKind,
+    ) -> Result<BuildReport, BuildError> {
+        self.0.engine.build(projection, kind).await
+    }
+
+    /// Ends the build of a projection that is under way and takes away what it made; says whether
+    /// there was one. One that is being swapped in at this moment is not ended.
+    pub async fn cancel_rebuild(&self, projection: &str) -> Result<bool, UnknownProjection> {
+        self.0.engine.cancel_build(projection).await
+    }
+
+    /// Removes the rows that a projection served before the last rebuild; says whether there were
+    /// any. By themselves they are removed after [`crate::FORMER_KEPT`].
+    pub async fn remove_former(&self, projection: &str) -> Result<bool, BuildError> {
+        self.0.engine.remove_former(projection).await
+    }
+
     /// Folds a projection's events afresh and compares with what is served.
     pub async fn verify(&self, projection: &str) -> Result<BuildReport, BuildError> {
         self.0.engine.build(projection, BuildKind::Verify).await
     }
 
-    /// Halts the rebuild or verification of a projection; says whether there is one.
+    /// Halts the build of a projection; says whether there is one. A rebuild is still halted after
+    /// a restart.
     pub fn pause_rebuild(&self, projection: &str) -> Result<bool, UnknownProjection> {
         self.0.engine.pause_build(projection, true)
     }

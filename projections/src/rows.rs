@@ -171,9 +171,11 @@ pub enum Purpose {
     Served,
     /// It is being built, to be served.
     Rebuild,
+    /// The same, and somebody halted it.
+    Halted,
     /// It is being built, to be compared and thrown away.
     Scratch,
-    /// It was served; nobody asks it any more.
+    /// It was served. It is kept for a while, to be served again if somebody wants that.
     Retired,
 }
 
@@ -183,6 +185,7 @@ impl Purpose {
         match self {
             Self::Served => "served",
             Self::Rebuild => "rebuild",
+            Self::Halted => "halted",
             Self::Scratch => "scratch",
             Self::Retired => "retired",
         }
@@ -190,7 +193,7 @@ impl Purpose {
 
     /// From what is stored.
     pub fn from_stored(text: &str) -> Option<Self> {
-        [Self::Served, Self::Rebuild, Self::Scratch, Self::Retired]
+        [Self::Served, Self::Rebuild, Self::Halted, Self::Scratch, Self::Retired]
             .into_iter()
             .find(|purpose| purpose.as_str() == text)
     }
@@ -226,6 +229,8 @@ pub struct Build {
     pub purpose: Purpose,
     /// How far it has come.
     pub checkpoint: Checkpoint,
+    /// Since when it is for that; the beginning of 1970 if that is not known.
+    pub since: Timestamp,
 }
 
 /// What a batch of events did to one table.
@@ -394,8 +399,16 @@ pub trait RowStore: Send + Sync + 'static {
     ) -> BoxFuture<'_, Result<u64, RowError>>;
 
     /// In one step, this build is the served one of its projection, and the one before is
-    /// retired.
-    fn serve(&self, build: BuildId) -> BoxFuture<'_, Result<(), RowError>>;
+    /// retired, since now.
+    fn serve(&self, build: BuildId, now: Timestamp) -> BoxFuture<'_, Result<(), RowError>>;
+
+    /// Says what a build that is not served is for, since now. Does nothing if there is none.
+    fn mark(
+        &self,
+        build: BuildId,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<(), RowError>>;
 
     /// Takes a build and its tables away; does nothing if there is none.
     fn remove(&self, build: BuildId) -> BoxFuture<'_, Result<(), RowError>>;

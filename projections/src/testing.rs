@@ -4,6 +4,7 @@
 mod feed;
 pub mod hall;
 pub mod models;
+pub mod rebuilds;
 pub mod rows;
 
 use std::{any::Any, sync::Arc, time::Duration};

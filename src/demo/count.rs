@@ -128,7 +128,11 @@ impl Counter {
             Event::Order(event) => self.order(OrderId(id), event),
             Event::Ticket(event) => self.ticket(TicketId(id), event),
             Event::Gate(gate::Event::CodeRefused(refused)) => self.refuse(refused.reason),
-            Event::Show(_) | Event::Venue(_) | Event::Organizer(_) | Event::Key(_) => {}
+            Event::Show(_)
+            | Event::Venue(_)
+            | Event::Organizer(_)
+            | Event::Key(_)
+            | Event::Operations(_) => {}
         }
         Ok(())
     }

@@ -40,7 +40,7 @@ pub async fn run(options: cli::Copy) -> Result<()> {
     }
     // Only now, so that nothing is left behind where nothing can be copied.
     if !was_there {
-        StoredSecret::from_bytes(*secret.0).bring_to(&to_dir)?;
+        StoredSecret::from_bytes(*secret.0).put(&to_dir)?;
     }
     let target = Store::open(&options.to, &to_dir, &secret).await?;
     let copied = copy_to(&target, feed, up_to, &options).await;

@@ -63,6 +63,7 @@ async fn part(client: &Client, options: &cli::Export, sink: &mut Sink) -> Result
         ("organizer", options.organizer.as_ref()),
     ];
     parameters.extend(given.into_iter().filter_map(|(name, value)| Some((name, value?.clone()))));
+    parameters.extend(options.at_least.map(|at_least| ("atLeast", at_least.0.to_string())));
     parameters.extend(options.up_to.map(|up_to| ("upTo", up_to.0.to_string())));
     let path = format!("/export/{}", options.list);
     let mut answer = match client.begin(&path, &parameters).await {

@@ -1,5 +1,7 @@
 //! What one does with a data directory beside serving it.
 
+pub mod backup;
+pub mod bars;
 pub mod copy;
 pub mod doctor;
 pub mod events;
@@ -7,7 +9,10 @@ pub mod export;
 pub mod import;
 pub mod keys;
 pub mod projections;
+pub mod read_models;
 pub mod replay;
+pub mod restore;
+pub mod skip;
 
 use std::io::{self, Write};
 

@@ -23,10 +23,10 @@ use serde_json::json;
 
 use super::{
     crash::{
-        lane::put_on_sale,
         life::{Acknowledged, Life, OnSale, Stop},
+        sale::Sale,
     },
-    program::{Client, Server, good, hall, refused, run, serve},
+    program::{Client, Server, good, refused, run, serve},
 };
 
 const SEATS: usize = 600;
@@ -60,37 +60,15 @@ fn was_in_charge(root: &Path, name: &str) -> bool {
     log.contains("in charge of processes and sweeping")
 }
 
-async fn open_sale(operator: &Client) -> OnSale {
-    let input = json!({ "idempotencyKey": "organizer", "name": "Test" });
-    let organizer = operator.tell("registerOrganizer", "organizer { id }", input).await;
-    let mut keys = Vec::new();
-    for role in ["ORGANIZER", "BOX_OFFICE", "GATE"] {
-        let input = json!({
-            "idempotencyKey": role, "label": role, "role": role,
-            "organizer": organizer["organizer"]["id"]
-        });
-        let made = operator.tell("createApiKey", "secret", input).await;
-        keys.push(made["secret"].as_str().expect("a secret").to_owned());
-    }
-    let owner = operator.with_key(&keys[0]);
-    let map = json!({ "idempotencyKey": "venue", "name": "Hall", "seatMap": {
-        "json": hall(SEATS).to_string(),
-        "pools": [{ "name": "floor", "capacity": 200, "category": "floor" }]
-    } });
-    let venue = owner.tell("registerVenue", "venue { id }", map).await;
-    let show = put_on_sale(&owner, &venue["venue"]["id"], 0).await;
-    let (gate, seller) = (keys.pop().unwrap_or_default(), keys.pop().unwrap_or_default());
-    OnSale { show, seller, gate }
-}
-
-/// Buys until enough was acknowledged. A server that is gone is one that this buyer asks no more;
+/// Buys until `enough` was acknowledged. A server that is gone is one that this buyer asks no more;
 /// the request under way goes to the next one, under the same key.
-async fn buy(
+pub async fn buy(
     buyer: usize,
     clients: Vec<Client>,
     on_sale: Arc<OnSale>,
     told: Arc<Mutex<Vec<Acknowledged>>>,
     count: Arc<AtomicUsize>,
+    enough: usize,
 ) {
     let mut chance = Chance::new(buyer as u64);
     let mut at = buyer % clients.len();
@@ -107,7 +85,7 @@ async fn buy(
                 Err(Stop::Refused(_)) => break,
             }
         }
-        if count.load(Ordering::Relaxed) >= ENOUGH {
+        if count.load(Ordering::Relaxed) >= enough {
             return;
         }
     }
@@ -133,7 +111,7 @@ async fn three_servers_sell_one_show_and_lose_nothing_when_the_one_in_charge_is_
     let start = |name: &str, is_new| Server::launch(command(temp.path(), name, &database), is_new);
     let first = start("one", true);
     let operator = first.key.clone().expect("a new store has a first key");
-    let on_sale = Arc::new(open_sale(&first.client(&operator)).await);
+    let on_sale = Sale::open(&first.client(&operator), SEATS).await.on_sale();
     let others = [start("two", false), start("three", false)];
     assert!(was_in_charge(temp.path(), "one") && !was_in_charge(temp.path(), "two"));
     let clients: Vec<Client> =
@@ -142,7 +120,7 @@ async fn three_servers_sell_one_show_and_lose_nothing_when_the_one_in_charge_is_
     let buyers: Vec<_> = (0..BUYERS)
         .map(|buyer| {
             let (clients, on_sale) = (clients.clone(), on_sale.clone());
-            tokio::spawn(buy(buyer, clients, on_sale, told.clone(), count.clone()))
+            tokio::spawn(buy(buyer, clients, on_sale, told.clone(), count.clone(), ENOUGH))
         })
         .collect();
     while count.load(Ordering::Relaxed) < KILL_AT {

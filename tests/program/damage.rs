@@ -330,6 +330,31 @@ fn a_directory_that_may_only_be_read_is_refused_with_words() {
     }
 }
 
+/// A process that is killed between a write and its sync leaves a whole batch that only the system's
+/// memory has. `strace` tells what is done first, where it is installed.
+#[test]
+fn what_is_found_is_synced_before_it_is_shown() {
+    let mut data = Data::new();
+    let copy = data.copy();
+    let trace = data.temp.path().join("trace");
+    let shown = hakken(&["events", "--json", "--data", text_of(&copy)]);
+    let mut traced = std::process::Command::new("strace");
+    traced.args(["-f", "-y", "-e", "trace=fdatasync,write", "-o", text_of(&trace)]);
+    traced.arg(shown.get_program()).args(shown.get_args()).stdin(std::process::Stdio::null());
+    let Some(output) = traced.output().ok().filter(|output| output.status.success()) else {
+        println!("skipped: strace is not installed here, or may not look");
+        return;
+    };
+    assert_eq!(text(&output.stdout), data.truth);
+    let calls = fs::read_to_string(&trace).unwrap();
+    let first = |words: &[&str]| {
+        calls.lines().position(|line| words.iter().all(|word| line.contains(word)))
+    };
+    let (synced, told) = (first(&["fdatasync(", ".events>"]), first(&["write(1<"]));
+    let (synced, told) = (synced.expect("the events are synced"), told.expect("they are shown"));
+    assert!(synced < told, "shown by call {told}, synced by call {synced}");
+}
+
 /// A small disk of its own.
 struct SmallDisk(PathBuf);
 

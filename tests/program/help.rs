@@ -2,7 +2,7 @@
 
 use super::program::{good, run};
 
-const COMMANDS: [&[&str]; 15] = [
+const COMMANDS: [&[&str]; 20] = [
     &[],
     &["serve"],
     &["demo"],
@@ -18,6 +18,11 @@ const COMMANDS: [&[&str]; 15] = [
     &["replay"],
     &["rebuild"],
     &["verify"],
+    &["projections"],
+    &["skip"],
+    &["backup"],
+    &["verify-backup"],
+    &["restore"],
 ];
 
 #[test]

@@ -1,5 +1,6 @@
 //! The program as its users have it: the built binary, its files, its exit codes.
 
+mod backup;
 mod bounds;
 mod clients;
 mod cluster;
@@ -9,7 +10,13 @@ mod damage;
 mod demo;
 mod doctor;
 mod documents;
+mod eventstoredb;
+mod faults;
 mod help;
+mod metrics;
+mod operations;
 mod program;
+mod rebuilds;
 mod serve;
 mod tools;
+mod traces;

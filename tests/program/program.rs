@@ -19,7 +19,9 @@ pub fn hakken(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hakken"));
     command.args(arguments).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
-        if name == "RUST_LOG" || name.to_string_lossy().starts_with("HAKKEN_") {
+        if name == "RUST_LOG"
+            || ["HAKKEN_", "OTEL_"].iter().any(|own| name.to_string_lossy().starts_with(own))
+        {
             command.env_remove(name);
         }
     }
@@ -157,6 +159,11 @@ impl Server {
         assert!(sent.success());
     }
 
+    /// Its status, if it has ended by itself.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it can be asked")
+    }
+
     /// Waits for its end.
     pub fn ended(mut self) -> ExitStatus {
         ended(&mut self.child)
@@ -164,13 +171,18 @@ impl Server {
 
     /// Without any warning.
     pub fn kill(mut self) {
+        self.end();
+    }
+
+    /// The same, of one that is kept to be looked at.
+    pub fn end(&mut self) {
         // It may have ended by itself in this moment.
         let _ = self.child.kill();
         self.child.wait().expect("it ends");
     }
 
     pub fn client(&self, key: &str) -> Client {
-        Client { http: reqwest::Client::new(), url: self.url.clone(), key: key.to_owned() }
+        Client::at(&self.url).with_key(key)
     }
 }
 
@@ -227,6 +239,16 @@ pub struct Client {
 }
 
 impl Client {
+    /// The same with a connection of its own.
+    pub fn another(&self) -> Self {
+        Self { http: reqwest::Client::new(), ..self.clone() }
+    }
+
+    /// Of a server at this address, without a key.
+    pub fn at(url: &str) -> Self {
+        Self { http: reqwest::Client::new(), url: url.to_owned(), key: String::new() }
+    }
+
     pub fn with_key(&self, key: &str) -> Self {
         Self { key: key.to_owned(), ..self.clone() }
     }
@@ -247,17 +269,39 @@ impl Client {
 
     /// A mutation that is not refused; gives its payload.
     pub async fn tell(&self, mutation: &str, selection: &str, input: Value) -> Value {
-        let mut name = mutation.to_owned();
-        name[..1].make_ascii_uppercase();
-        let query = format!(
-            "mutation($input: {name}Input!) {{ {mutation}(input: $input) {{ {selection} \
-             userErrors {{ code message field }} }} }}"
-        );
+        let query = mutation_of(mutation, selection);
         let mut data = self.ask(&query, json!({ "input": input })).await;
         let payload = data[mutation].take();
         assert_eq!(payload["userErrors"], json!([]), "{mutation}");
         payload
     }
+
+    /// The same, while the server may have trouble: it is asked until it answers.
+    pub async fn tell_patiently(&self, mutation: &str, selection: &str, input: Value) -> Value {
+        let query = mutation_of(mutation, selection);
+        let begun = Instant::now();
+        loop {
+            let answer = self.try_ask(&query, json!({ "input": input })).await;
+            if let Ok(mut answer) = answer
+                && answer["errors"].is_null()
+            {
+                let payload = answer["data"][mutation].take();
+                assert_eq!(payload["userErrors"], json!([]), "{mutation}");
+                return payload;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{mutation} is not answered");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+fn mutation_of(mutation: &str, selection: &str) -> String {
+    let mut name = mutation.to_owned();
+    name[..1].make_ascii_uppercase();
+    format!(
+        "mutation($input: {name}Input!) {{ {mutation}(input: $input) {{ {selection} \
+         userErrors {{ code message field }} }} }}"
+    )
 }
 
 /// An organizer with a hall on sale, made over the API.

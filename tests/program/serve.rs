@@ -102,6 +102,20 @@ fn its_log_is_one_object_a_line_and_never_has_the_key() {
     assert!(messages.last().unwrap().contains("stopped"), "{messages:?}");
 }
 
+/// `/dev/full` takes nothing, as a full disk does.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_cannot_be_written_is_no_reason_to_stop() {
+    let temp = tempfile::tempdir().unwrap();
+    let mut command = super::program::serve(temp.path(), &[]);
+    command.stderr(std::fs::File::options().write(true).open("/dev/full").unwrap());
+    let server = Server::launch(command, true);
+    let operator = server.client(&server.key.clone().unwrap());
+    OnSale::open(&operator, 20).await;
+    server.signal("-TERM");
+    assert_eq!(server.ended().code(), Some(0));
+}
+
 #[test]
 fn an_address_that_is_taken_is_named() {
     let temp = tempfile::tempdir().unwrap();

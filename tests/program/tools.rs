@@ -241,6 +241,32 @@ async fn a_list_leaves_whole_and_goes_on_in_the_file_where_it_was_cut() {
         assert_eq!(fs::read_to_string(&file).unwrap(), other);
     }
     refused(&words(&export("audits", None)), &["no such list", "auditLog"]);
+
+    // As the page of recipes has it; nothing has to settle before.
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/recipes.md");
+    let page = fs::read_to_string(page).unwrap();
+    let shown = page.lines().find_map(|line| line.strip_prefix("hakken export ")).unwrap();
+    let on_sale = OnSale::open(&server.client(&key), 20).await;
+    let seller = server.client(&on_sale.seller_key);
+    let input = json!({
+        "idempotencyKey": "at-least", "show": on_sale.show, "buyer": "b", "seats": ["S7"]
+    });
+    let position = seller.tell("holdSeats", "position", input).await["position"].to_string();
+    let out = temp.path().join("shown.jsonl");
+    let mut arguments = vec!["export"];
+    for word in shown.split(' ') {
+        arguments.push(match word {
+            "http://127.0.0.1:8090" => &server.url,
+            "hk_…" => &key,
+            "28" => &position,
+            "audit.jsonl" => out.to_str().unwrap(),
+            word => word,
+        });
+    }
+    good(&arguments);
+    let lines = lines(&fs::read_to_string(&out).unwrap());
+    assert!(lines.last().unwrap()["position"].as_u64() >= position.parse().ok(), "{position}");
+    assert!(lines.iter().any(|line| line.to_string().contains("S7")), "the sale is in it");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use hakken_adapters::seating::{
 };
 use hakken_api::{
     ApiContext, KeyLimits, LiveLimits, SeatMapOptions, SeatMapPicture, SeatMapProblem,
-    SeatMapReader, SeatMark, SecretSource,
+    SeatMapReader, SeatMark, SecretSource, Telemetry,
 };
 use hakken_commands::{WriteSide, desk::EngineSecret};
 use hakken_domain::{names::SeatId, seatmap::SeatMap};
@@ -72,5 +72,6 @@ pub fn api_context(
         version: "test".to_owned(),
         live: LiveLimits::default(),
         limits: KeyLimits::default(),
+        telemetry: Telemetry::default(),
     }
 }

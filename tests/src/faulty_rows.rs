@@ -2,10 +2,11 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use futures_util::future::BoxFuture;
+use hakken_domain::time::Timestamp;
 use hakken_projections::rows::{
     Build, BuildId, Changes, Checkpoint, Filter, Key, Purpose, Query, Row, RowError, RowStore,
     Table, Tables,
@@ -29,12 +30,25 @@ pub struct FaultyRows {
     inner: Arc<dyn RowStore>,
     plan: Mutex<Plan>,
     reads: Arc<AtomicU64>,
+    is_over: Arc<AtomicBool>,
 }
 
 impl FaultyRows {
     /// `plan` is asked before each commit.
     pub fn new(inner: Arc<dyn RowStore>, plan: impl FnMut() -> RowFault + Send + 'static) -> Self {
-        Self { inner, plan: Mutex::new(Box::new(plan)), reads: Arc::default() }
+        let (reads, is_over) = (Arc::default(), Arc::default());
+        Self { inner, plan: Mutex::new(Box::new(plan)), reads, is_over }
+    }
+
+    /// Once this is true, whoever has these rows is dead: nothing that they do reaches them.
+    #[must_use]
+    pub fn until(mut self, is_over: &Arc<AtomicBool>) -> Self {
+        self.is_over = is_over.clone();
+        self
+    }
+
+    fn write(&self) -> Result<&dyn RowStore, RowError> {
+        if self.is_over.load(Ordering::Relaxed) { Err(failed()) } else { Ok(&*self.inner) }
     }
 
     /// Counts here how often rows are read.
@@ -67,7 +81,7 @@ impl RowStore for FaultyRows {
             if fault == RowFault::Fail {
                 return Err(failed());
             }
-            self.inner.commit(build, changes, expected, checkpoint).await?;
+            self.write()?.commit(build, changes, expected, checkpoint).await?;
             if fault == RowFault::LoseAnswer { Err(failed()) } else { Ok(()) }
         })
     }
@@ -83,11 +97,11 @@ impl RowStore for FaultyRows {
         purpose: Purpose,
         tables: Tables,
     ) -> BoxFuture<'_, Result<BuildId, RowError>> {
-        self.inner.create(projection, version, purpose, tables)
+        Box::pin(async move { self.write()?.create(projection, version, purpose, tables).await })
     }
 
     fn index(&self, build: BuildId, tables: Tables) -> BoxFuture<'_, Result<(), RowError>> {
-        self.inner.index(build, tables)
+        Box::pin(async move { self.write()?.index(build, tables).await })
     }
 
     fn load(
@@ -112,11 +126,20 @@ impl RowStore for FaultyRows {
         self.read().count(build, table, filters)
     }
 
-    fn serve(&self, build: BuildId) -> BoxFuture<'_, Result<(), RowError>> {
-        self.inner.serve(build)
+    fn serve(&self, build: BuildId, now: Timestamp) -> BoxFuture<'_, Result<(), RowError>> {
+        Box::pin(async move { self.write()?.serve(build, now).await })
+    }
+
+    fn mark(
+        &self,
+        build: BuildId,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<(), RowError>> {
+        Box::pin(async move { self.write()?.mark(build, purpose, now).await })
     }
 
     fn remove(&self, build: BuildId) -> BoxFuture<'_, Result<(), RowError>> {
-        self.inner.remove(build)
+        Box::pin(async move { self.write()?.remove(build).await })
     }
 }

@@ -107,15 +107,21 @@ impl Postgres {
     /// not sync. Without PostgreSQL the test is skipped with words, but in CI that is a failure.
     pub fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Option<Postgres>> = OnceLock::new();
-        SHARED.get_or_init(|| Self::start(false, false)).as_ref()
+        SHARED.get_or_init(|| Self::start(false, false, &[])).as_ref()
     }
 
     /// A server of one's own, which can be stopped and started again.
     pub fn own(syncs: bool) -> Option<Self> {
-        Self::start(syncs, true)
+        Self::start(syncs, true, &[])
     }
 
-    fn start(syncs: bool, keeps: bool) -> Option<Self> {
+    /// The same, which syncs, and writes its log in files of 1 MiB: a limit on the size of files
+    /// meets tables before it meets the log.
+    pub fn own_with_small_files() -> Option<Self> {
+        Self::start(true, true, &["--wal-segsize=1"])
+    }
+
+    fn start(syncs: bool, keeps: bool, more: &[&str]) -> Option<Self> {
         let Some(programs) = programs() else {
             assert!(
                 env::var_os("CI").is_none(),
@@ -130,6 +136,7 @@ impl Postgres {
         let mut initdb = Command::new(programs.join("initdb"));
         initdb.arg("-D").arg(dir.join("data"));
         initdb.args(["-U", "hakken", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8", "-N"]);
+        initdb.args(more);
         as_nobody(&mut initdb, &dir);
         let made = initdb.output().expect("initdb runs");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
@@ -170,12 +177,45 @@ impl Postgres {
         }
     }
 
+    /// Starts it again with this certificate and its key: from now on it offers TLS.
+    pub fn secure(&mut self, certificate: &Path, key: &Path) {
+        self.kill();
+        let data = self.dir.join("data");
+        for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
+            let file = data.join(name);
+            fs::copy(from, &file).expect("a copy");
+            give_to_nobody(&file);
+            // PostgreSQL wants a key that nobody else can read.
+            #[cfg(unix)]
+            {
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+                fs::set_permissions(&file, mode).expect("its owner may");
+            }
+        }
+        let settings = data.join("postgresql.conf");
+        let mut text = fs::read_to_string(&settings).expect("initdb made it");
+        text.push_str("\nssl = on\n");
+        fs::write(&settings, text).expect("it can be written");
+        self.begin();
+    }
+
     /// Kills it, in the midst of whatever it does.
     pub fn kill(&mut self) {
         if let Some(mut keeper) = self.keeper.take() {
             drop(keeper.stdin.take());
             keeper.wait().expect("the keeper ends");
         }
+    }
+
+    /// Its first process, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        let file = fs::read_to_string(self.dir.join("data/postmaster.pid")).ok()?;
+        file.lines().next()?.trim().parse().ok()
+    }
+
+    /// Whether it was started and not killed since.
+    pub fn is_running(&self) -> bool {
+        self.keeper.is_some()
     }
 
     /// Where it listens.
@@ -205,6 +245,20 @@ impl TestDatabase {
     /// A connection of one's own.
     pub async fn connect(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.expect("the server answers")
+    }
+
+    /// Says something to it, as somebody who may do everything.
+    pub async fn tell(&self, statement: &str) {
+        let mut connection = self.connect().await;
+        let told = sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection);
+        told.await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+
+    /// Asks it for numbers.
+    pub async fn numbers(&self, question: &'static str) -> Vec<i64> {
+        let mut connection = self.connect().await;
+        let asked = sqlx::query_scalar(question).fetch_all(&mut connection).await;
+        asked.unwrap_or_else(|error| panic!("{question}: {error}"))
     }
 
     /// Cuts every other connection to it; says how many there were.

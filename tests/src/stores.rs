@@ -14,7 +14,7 @@ use std::sync::{
 
 /// A stream by its number.
 pub fn stream(number: u64) -> StreamId {
-    let kind = StreamKind::ALL[(number % 8) as usize];
+    let kind = StreamKind::ALL[(number % 9) as usize];
     StreamId { kind, id: derived_ulid(&["stream", &number.to_string()]) }
 }
 

@@ -29,6 +29,7 @@ hakken_projections::row_store_suite!(store!());
 mod read_models {
     use super::store;
     hakken_projections::read_model_suite!(store!());
+    hakken_projections::rebuild_suite!(store!());
 }
 
 #[tokio::test]
@@ -39,7 +40,7 @@ async fn processes_with_different_names_have_different_builds() {
     let two = PostgresRows::open(&database.url, "two").await.expect("a database");
     let build = one.create("p", 1, Purpose::Served, &[]).await.expect("a build");
     let other = two.create("p", 1, Purpose::Rebuild, &[]).await.expect("a build");
-    two.serve(other).await.expect("served");
+    two.serve(other, hakken_tests::world::START).await.expect("served");
     let builds = one.builds().await.expect("builds");
     assert_eq!(builds.len(), 1);
     assert_eq!((builds[0].id, builds[0].purpose), (build, Purpose::Served));

@@ -14,13 +14,13 @@ use super::fault;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a kind of file is known by, and what a new one holds.
-pub(super) struct Schema {
+pub(crate) struct Schema {
     /// Stands in the file's header.
-    pub(super) application_id: i64,
+    pub(crate) application_id: i64,
     /// Stands in the file's header; goes up when the tables change.
-    pub(super) format: i64,
+    pub(crate) format: i64,
     /// Creates the tables.
-    pub(super) tables: &'static str,
+    pub(crate) tables: &'static str,
 }
 
 /// What a file turned out to be.
@@ -34,16 +34,16 @@ enum Identity {
 }
 
 /// SQLite's integers are signed. Positions never come near the difference.
-pub(super) fn signed(number: u64) -> i64 {
+pub(crate) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A negative position is damage; 0 is no position either, and is refused as such.
-pub(super) fn unsigned(number: i64) -> u64 {
+pub(crate) fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-pub(super) fn options(path: &Path) -> SqliteConnectOptions {
+pub(crate) fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(BUSY_TIMEOUT)
@@ -64,7 +64,7 @@ async fn open_writer(
 }
 
 /// A few connections that only read. They open when they are first needed.
-pub(super) fn readers(path: &Path) -> SqlitePool {
+pub(crate) fn readers(path: &Path) -> SqlitePool {
     // Not opened as read-only: a reader that comes first after a crash has to recover the WAL.
     let options = options(path).pragma("query_only", "ON").row_buffer_size(8);
     SqlitePoolOptions::new()
@@ -108,7 +108,7 @@ async fn create(conn: &mut SqliteConnection, schema: &Schema) -> Result<(), sqlx
 
 /// Opens a file whose contents are derived from the events. One that is broken, foreign or of
 /// another format is replaced by a fresh one.
-pub(super) async fn open_derived(
+pub(crate) async fn open_derived(
     path: &Path,
     schema: &Schema,
     synchronous: SqliteSynchronous,
@@ -148,7 +148,7 @@ async fn open_existing(
 
 /// Why a derived file cannot be had.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DerivedError {
+pub(crate) enum DerivedError {
     #[error(transparent)]
     Sqlite(#[from] sqlx::Error),
     #[error(transparent)]
@@ -157,7 +157,7 @@ pub(super) enum DerivedError {
 
 /// Why a derived file cannot be brought in line with the events.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DerivedOpenError {
+pub(crate) enum DerivedOpenError {
     #[error(transparent)]
     File(#[from] DerivedError),
     #[error(transparent)]
@@ -165,7 +165,7 @@ pub(super) enum DerivedOpenError {
 }
 
 /// Removes a database file and what SQLite keeps beside it.
-pub(super) fn remove(path: &Path) -> io::Result<()> {
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
     for suffix in ["-wal", "-shm", ""] {
         let mut file = path.as_os_str().to_owned();
         file.push(suffix);
@@ -178,7 +178,7 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
 }
 
 /// What SQLite finds wrong with a file's structure, if anything. Reads the whole file.
-pub(super) async fn first_damage<'c, E>(conn: E) -> Result<Option<String>, sqlx::Error>
+pub(crate) async fn first_damage<'c, E>(conn: E) -> Result<Option<String>, sqlx::Error>
 where
     E: Executor<'c, Database = sqlx::Sqlite>,
 {

@@ -31,7 +31,7 @@ pub(super) fn is_damaged(error: &sqlx::Error) -> bool {
 }
 
 /// A read that failed.
-pub(super) fn read_failed(error: sqlx::Error) -> StoreError {
+pub(crate) fn read_failed(error: sqlx::Error) -> StoreError {
     if is_damaged(&error) { corrupt(error) } else { unavailable(error) }
 }
 

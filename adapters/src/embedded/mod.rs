@@ -6,22 +6,23 @@
 //!
 //! What damage is noticed: a file that is missing, cut short or of another store, and a changed
 //! byte behind which later events stand, at the start; any other changed byte when it is read;
-//! newest events that are missing, at the start, if `index.db` or `side.db` has seen them. If the
-//! last of the events are cut off, and so were whole once, the store is refused; if they end with a
-//! whole batch, as those of an older backup do, it is a warning. Not noticed: the loss of newest
-//! events together with both of these, which is what putting a backup back looks like.
+//! newest events that are missing, at the start, if `index.db` or `side.db` has seen them. These
+//! take note of events only when they are durable, about once a second, so the store is refused
+//! then, whether its last batch is cut off or not there at all. Not noticed: the loss of newest
+//! events that neither of them has seen, or together with both.
 
-mod db;
-mod fault;
+pub(crate) mod db;
+pub(crate) mod fault;
 mod index;
 mod inspect;
 mod log;
 mod open;
 mod reader;
-mod side;
+pub(crate) mod side;
+mod unfinished;
 mod writer;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use hakken_commands::store::{
@@ -33,6 +34,7 @@ use hakken_domain::{
 };
 use hakken_projections::feed::Interest;
 pub use inspect::Derived;
+pub(crate) use log::record::{decode_all as decode_records, encode as encode_record};
 pub use open::{OpenError, OpenOptions};
 pub use reader::EmbeddedReader;
 use tokio::{sync::Mutex, task::JoinHandle};
@@ -68,6 +70,8 @@ struct Shared {
     writer: Mutex<Writer>,
     live: Arc<LiveFeed>,
     side: Side,
+    /// The file that is there while a history is on its way here.
+    unfinished: PathBuf,
 }
 
 /// What a read needs.
@@ -148,7 +152,7 @@ impl EmbeddedStore {
 
     /// Opens the store of a data directory for reading, also while a server writes it.
     pub async fn open_read_only(dir: &DataDir) -> Result<EmbeddedReader, OpenError> {
-        open::open_read_only(dir)
+        open::open_read_only(dir).await
     }
 
     /// Waits for what is being appended, then closes every file and gives up the lock. Appends

@@ -32,11 +32,19 @@ pub struct OpenOptions {
     /// The newest events are indexed in memory; so many of them become a part of `index.db` at
     /// once.
     pub index_flush_events: usize,
+    /// Open it also while it holds a part of a history only, to bring the rest (see
+    /// `unfinished`).
+    pub may_be_unfinished: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { max_events_bytes: None, segment_bytes: 64 << 20, index_flush_events: 65_536 }
+        Self {
+            max_events_bytes: None,
+            segment_bytes: 64 << 20,
+            index_flush_events: 65_536,
+            may_be_unfinished: false,
+        }
     }
 }
 
@@ -56,6 +64,14 @@ pub enum OpenError {
     NotAStore {
         /// The file.
         file: PathBuf,
+    },
+    /// A history is on its way here, or was cut off on it.
+    #[error(
+        "{dir} holds a part of a history only: what was bringing it here (`hakken restore`) has not come to its end. Run that again, or use another data directory"
+    )]
+    Unfinished {
+        /// The data directory.
+        dir: PathBuf,
     },
     /// There is nothing to read.
     #[error("{file} does not exist: is this the data directory of a Hakken server?")]
@@ -101,6 +117,20 @@ pub enum OpenError {
         /// The file of events.
         file: PathBuf,
         /// The newest event that is whole.
+        head: Position,
+        /// The newest event that was acknowledged, as far as anybody knows.
+        seen: Position,
+        /// The file that knows of it.
+        witness: PathBuf,
+    },
+    /// The newest events are missing, although they were acknowledged.
+    #[error(
+        "{file} ends with position {head}, but {witness} has seen the events up to position {seen}: they were acknowledged, and are missing here. Keep a copy of the data directory, then restore the events from a backup or a replica. To go on without these events, as after putting an older backup back, remove index.db and side.db first"
+    )]
+    Missed {
+        /// The newest file of events.
+        file: PathBuf,
+        /// The newest event that is there.
         head: Position,
         /// The newest event that was acknowledged, as far as anybody knows.
         seen: Position,
@@ -186,17 +216,21 @@ async fn seen(dir: &DataDir, log: &Log, head: Position) -> Option<(Position, Pat
 }
 
 /// Opens the events for writing. What a crash had left of an append is dropped, unless somebody
-/// knows that it was whole once: then it was acknowledged.
+/// knows that it was whole once: then it was acknowledged. `index.db` and `side.db` take note of
+/// events only when these are durable, so what they have seen and is not there is lost.
 async fn open_log(dir: &DataDir, options: &OpenOptions) -> Result<(Log, Position), OpenError> {
     let options =
         LogOptions { segment_bytes: options.segment_bytes, max_bytes: options.max_events_bytes };
     let (log, tail) = Log::open(&dir.events, &options).map_err(log_failed)?;
     let head = log.head().await.map_err(|error| store_failed(dir, error))?;
+    if let Some((seen, witness)) = seen(dir, &log, head).await.filter(|(seen, _)| *seen > head) {
+        let file = log.newest_file();
+        return Err(match tail {
+            Tail::CutOff { .. } => OpenError::CutOff { file, head, seen, witness },
+            Tail::Clean => OpenError::Missed { file, head, seen, witness },
+        });
+    }
     if let Tail::CutOff { used_end } = tail {
-        if let Some((seen, witness)) = seen(dir, &log, head).await.filter(|(seen, _)| *seen > head)
-        {
-            return Err(OpenError::CutOff { file: log.newest_file(), head, seen, witness });
-        }
         log.drop_cut_off(used_end).map_err(log_failed)?;
         tracing::warn!("an append that was cut off, and so never acknowledged, was dropped");
     }
@@ -206,6 +240,9 @@ async fn open_log(dir: &DataDir, options: &OpenOptions) -> Result<(Log, Position
 /// Opens a store for writing.
 pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<EmbeddedStore, OpenError> {
     let lock = lock(dir)?;
+    if dir.unfinished.exists() && !options.may_be_unfinished {
+        return Err(OpenError::Unfinished { dir: dir.root.clone() });
+    }
     // Taken for an empty store, it would be as good as lost.
     let older = dir.root.join("events.db");
     if older.exists() {
@@ -226,6 +263,7 @@ pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<Embedde
         shared: Arc::new(Shared {
             reads: Reads { log, index },
             writer: Mutex::new(Writer::new(head, newest, lock)),
+            unfinished: dir.unfinished.clone(),
             live: Arc::new(LiveFeed::new(head)),
             side,
         }),
@@ -234,9 +272,18 @@ pub(super) async fn open(dir: &DataDir, options: &OpenOptions) -> Result<Embedde
 }
 
 /// Opens a store for reading, while a server may be writing it.
-pub(super) fn open_read_only(dir: &DataDir) -> Result<EmbeddedReader, OpenError> {
-    match Log::open_read_only(&dir.events).map_err(log_failed)? {
-        Some(log) => Ok(EmbeddedReader { log, index: dir.index.clone() }),
-        None => Err(OpenError::Missing { file: dir.events.clone() }),
+pub(super) async fn open_read_only(dir: &DataDir) -> Result<EmbeddedReader, OpenError> {
+    let Some(log) = Log::open_read_only(&dir.events).map_err(log_failed)? else {
+        return Err(OpenError::Missing { file: dir.events.clone() });
+    };
+    let failed = |error| store_failed(dir, error);
+    let before = log.head().await.map_err(failed)?;
+    if let Some((seen, witness)) = seen(dir, &log, before).await {
+        // What was seen by then is there by now, whoever writes meanwhile.
+        let head = log.head().await.map_err(failed)?;
+        if seen > head {
+            return Err(OpenError::Missed { file: log.newest_file(), head, seen, witness });
+        }
     }
+    Ok(EmbeddedReader { log, index: dir.index.clone(), side: dir.side.clone() })
 }

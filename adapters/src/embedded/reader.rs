@@ -10,7 +10,7 @@ use hakken_commands::store::StoreError;
 use hakken_domain::envelope::{Position, StoredEvent, StreamId, Version};
 use hakken_projections::feed::{EventFeed, EventStream, FeedError, Interest};
 
-use super::{STREAM_STEP, db, index::runs, log::Log, read_versions};
+use super::{STREAM_STEP, db, index::runs, log::Log, read_versions, side};
 use crate::feed::feed_error;
 
 /// How often a follower looks for new events.
@@ -28,12 +28,18 @@ type Events = Vec<Arc<StoredEvent>>;
 pub struct EmbeddedReader {
     pub(super) log: Log,
     pub(super) index: PathBuf,
+    pub(super) side: PathBuf,
 }
 
 impl EmbeddedReader {
     /// Closes the files.
     pub async fn close(self) {
         self.log.close();
+    }
+
+    /// How far each process had answered the events, as far as anybody knows.
+    pub async fn checkpoints(&self) -> Vec<(String, Position)> {
+        side::checkpoints(&self.side, &self.log.store_id()).await
     }
 
     /// The writer's index has the older events of a stream; the rest of the log is searched.

@@ -2,8 +2,8 @@
 //! while no server runs, and is replaced when it is broken.
 //!
 //! A checkpoint is saved after the events it stands for are durable, so one that is lost is only
-//! behind, and one that is found is never ahead; unless somebody put older `events/` back.
-//! Then everything here may tell of events that no longer exist, and is thrown away.
+//! behind, and one that is found is never ahead, unless events are lost: then the store is refused
+//! (see `open`).
 
 use std::{
     collections::HashSet,
@@ -39,7 +39,7 @@ const SCHEMA: Schema = Schema {
 };
 
 /// The side file.
-pub(super) struct Side {
+pub(crate) struct Side {
     pool: SqlitePool,
     /// Streams that have a snapshot: most have none, and asking for it then costs no read.
     streams: Mutex<HashSet<StreamId>>,
@@ -47,7 +47,7 @@ pub(super) struct Side {
 
 impl Side {
     /// Opens the side file of the store with this id, whose newest event is at `head`.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         path: &Path,
         store_id: &[u8],
         head: Position,
@@ -83,7 +83,7 @@ impl Side {
     }
 
     /// Notes how far the events go, so that a loss of the newest is noticed at the next start.
-    pub(super) async fn close(&self, head: Position) {
+    pub(crate) async fn close(&self, head: Position) {
         let noted = self.note_head(&self.pool, head).await;
         if let Err(error) = noted {
             tracing::warn!(%error, "side.db could not be brought up to date");
@@ -103,7 +103,7 @@ impl Side {
         Ok(())
     }
 
-    pub(super) async fn load_snapshot(
+    pub(crate) async fn load_snapshot(
         &self,
         stream: StreamId,
     ) -> Result<Option<Snapshot>, StoreError> {
@@ -136,7 +136,7 @@ impl Side {
         Ok(Some(Snapshot { version: unsigned(version), format, bytes: bytes.into() }))
     }
 
-    pub(super) async fn save_snapshot(
+    pub(crate) async fn save_snapshot(
         &self,
         stream: StreamId,
         snapshot: Snapshot,
@@ -164,7 +164,7 @@ impl Side {
         Ok(())
     }
 
-    pub(super) async fn load_checkpoint(&self, process: &str) -> Result<Position, StoreError> {
+    pub(crate) async fn load_checkpoint(&self, process: &str) -> Result<Position, StoreError> {
         let position: Option<i64> =
             sqlx::query_scalar("SELECT position FROM checkpoints WHERE process = ?1")
                 .bind(process)
@@ -174,7 +174,7 @@ impl Side {
         Ok(Position(position.map_or(0, unsigned)))
     }
 
-    pub(super) async fn save_checkpoint(
+    pub(crate) async fn save_checkpoint(
         &self,
         process: &str,
         position: Position,
@@ -259,10 +259,31 @@ pub(super) async fn seen(path: &Path, store_id: &[u8]) -> Option<Position> {
         return None;
     }
     let pool = db::readers(path);
-    let known = sqlx::query_as("SELECT id, head FROM store").fetch_optional(&pool).await;
+    // Whoever answers events has seen them.
+    let furthest = "SELECT id, max(head, coalesce((SELECT max(position) FROM checkpoints), 0))
+        FROM store";
+    let known = sqlx::query_as(furthest).fetch_optional(&pool).await;
     pool.close().await;
     let (id, seen): (Vec<u8>, i64) = known.ok()??;
     (id == store_id).then_some(Position(unsigned(seen)))
+}
+
+/// The checkpoints in a side file of the store with this id. None if there is no telling.
+pub(super) async fn checkpoints(path: &Path, store_id: &[u8]) -> Vec<(String, Position)> {
+    if !path.is_file() {
+        return Vec::new();
+    }
+    let pool = db::readers(path);
+    let found: Result<Vec<(String, i64)>, _> = sqlx::query_as(
+        "SELECT process, position FROM checkpoints
+         WHERE EXISTS (SELECT 1 FROM store WHERE id = ?1)",
+    )
+    .bind(store_id)
+    .fetch_all(&pool)
+    .await;
+    pool.close().await;
+    let known = |(process, position)| (process, Position(unsigned(position)));
+    found.unwrap_or_default().into_iter().map(known).collect()
 }
 
 /// Notes whose events these are and how far they go. Answers the streams with a snapshot.

@@ -1,7 +1,14 @@
 //! Appending: a batch for many streams is one statement on the one connection that writes.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use hakken_commands::store::{Append, Appended, StoreError};
 use hakken_domain::{
     envelope::{Position, Version},
@@ -23,12 +30,18 @@ use crate::{
     plan::{Plan, Planned, plan},
 };
 
+/// Streams that are read at once because another process had written them.
+const CONFLICTS_AT_ONCE: usize = 4;
+
 /// The connection that writes, while there is one.
 pub(super) struct Writer {
     database: Database,
     connection: Mutex<Option<PgConnection>>,
     /// The server's name for the session: whoever listens need not be told what it wrote itself.
     session: watch::Sender<Option<u32>>,
+    /// Whether somebody else listens. Telling wakes a session of every process, this one's too: at
+    /// a commit for every millisecond that is no small part of what it costs.
+    tells: AtomicBool,
 }
 
 /// What stood in the store when an append was made.
@@ -44,7 +57,13 @@ impl Writer {
             database: database.clone(),
             connection: Mutex::default(),
             session: watch::Sender::new(None),
+            tells: AtomicBool::new(true),
         }
+    }
+
+    /// Whether there is anybody to tell.
+    pub(super) fn tell_others(&self, tells: bool) {
+        self.tells.store(tells, Ordering::Relaxed);
     }
 
     /// The server's name for the session that writes.
@@ -62,10 +81,12 @@ impl Writer {
 
     async fn connect(&self) -> Result<PgConnection, StoreError> {
         let mut connection = self.database.connect_patiently().await?;
-        // Stricter settings (a replica that must have it, too) are the operator's and stay.
-        let (session, _): (i32, Option<String>) = sqlx::query_as(
-            "SELECT pg_backend_pid(), CASE WHEN current_setting('synchronous_commit') = 'off'
-                 THEN set_config('synchronous_commit', 'on', false) END",
+        // Stricter settings (a replica that must have it, too) are the operator's and stay. It is
+        // set in any case: what the session has set, no later change of the server's takes away.
+        let (session, _): (i32, String) = sqlx::query_as(
+            "SELECT pg_backend_pid(), set_config('synchronous_commit',
+                 CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
+                     ELSE current_setting('synchronous_commit') END, false)",
         )
         .fetch_one(&mut connection)
         .await
@@ -82,7 +103,8 @@ impl Writer {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let found = timeout(DEADLINE, append_once(&mut connection, batch, now)).await;
+        let tells = self.tells.load(Ordering::Relaxed);
+        let found = timeout(DEADLINE, append_once(&mut connection, batch, now, tells)).await;
         let found = found.map_err(|_| unavailable("PostgreSQL did not answer in time"))?;
         let found = found.map_err(fault::of)?;
         *place = Some(connection);
@@ -94,6 +116,7 @@ async fn append_once(
     connection: &mut PgConnection,
     batch: &[Append],
     now: Timestamp,
+    tells: bool,
 ) -> Result<Found, sqlx::Error> {
     let streams: Vec<String> = batch.iter().map(|append| append.stream.to_string()).collect();
     let expected: Vec<i64> = batch.iter().map(|append| signed(append.expected)).collect();
@@ -117,7 +140,7 @@ async fn append_once(
     }
     let (head, recorded_at, versions): (i64, i64, Vec<i64>) = sqlx::query_as(
         "SELECT head, recorded, versions
-         FROM hakken.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+         FROM hakken.append_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(&streams)
     .bind(expected)
@@ -130,6 +153,7 @@ async fn append_once(
     .bind(metas)
     .bind(datas)
     .bind(now.as_micros())
+    .bind(tells)
     .fetch_one(connection)
     .await?;
     Ok(Found {
@@ -172,14 +196,17 @@ async fn append_distinct(
     let Plan { events, outcomes } = plan(batch, &versions, head, recorded_at);
     let events: Arc<[_]> = events.into();
     shared.tail.announce(&events);
-    let mut answers = Vec::with_capacity(outcomes.len());
-    for outcome in outcomes {
-        answers.push(match outcome {
-            Planned::Write(range) => Appended::Written(events[range].to_vec()),
-            Planned::Conflict { stream, expected } => {
-                Appended::Conflict { newer: newer(&shared.database, stream, expected).await? }
-            }
-        });
-    }
-    Ok(answers)
+    let answers = outcomes.into_iter().map(|outcome| {
+        let events = &events;
+        async move {
+            Ok(match outcome {
+                Planned::Write(range) => Appended::Written(events[range].to_vec()),
+                Planned::Conflict { stream, expected } => {
+                    Appended::Conflict { newer: newer(&shared.database, stream, expected).await? }
+                }
+            })
+        }
+    });
+    // Where processes share many streams, a batch has many conflicts.
+    stream::iter(answers).buffered(CONFLICTS_AT_ONCE).try_collect().await
 }

@@ -1,6 +1,13 @@
 //! Connections: how they are made, how long a statement may take, and what is asked again.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use hakken_commands::store::StoreError;
@@ -12,8 +19,11 @@ use sqlx::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
+    Events,
     fault::{self, is_passing},
+    read,
     schema::OpenError,
+    tls,
 };
 use crate::fault::unavailable;
 
@@ -43,6 +53,14 @@ const SETTINGS: [(&str, &str); 9] = [
     ("jit", "off"),
 ];
 
+/// Of sessions that read events: always along an index, whatever the server believes of a table
+/// that grew since it looked last. By one of the two they come in the order that is wanted.
+const ALONG_AN_INDEX: [(&str, &str); 3] = [
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("max_parallel_workers_per_gather", "0"),
+];
+
 /// PostgreSQL's integers are signed. Positions never come near the difference.
 pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
@@ -53,6 +71,8 @@ pub(super) fn signed(number: u64) -> i64 {
 pub(super) struct Database {
     options: PgConnectOptions,
     readers: PgPool,
+    /// Connections of one's own that were made.
+    made: Arc<AtomicU64>,
 }
 
 impl Database {
@@ -62,6 +82,19 @@ impl Database {
             .map_err(|error| OpenError::Address { reason: error.to_string() })?
             .options(SETTINGS)
             .disable_statement_logging();
+        let database = Self::with(options);
+        match tls::unreadable_file(url) {
+            Some(reason) => Err(OpenError::Insecure { database: database.name(), reason }),
+            None => Ok(database),
+        }
+    }
+
+    /// The same for whoever reads events.
+    pub(super) fn for_events(self) -> Self {
+        Self::with(self.options.options(ALONG_AN_INDEX))
+    }
+
+    fn with(options: PgConnectOptions) -> Self {
         let readers = PgPoolOptions::new()
             .max_connections(READERS)
             .min_connections(0)
@@ -70,7 +103,7 @@ impl Database {
             // is asked then.
             .test_before_acquire(false)
             .connect_lazy_with(options.clone());
-        Ok(Self { options, readers })
+        Self { options, readers, made: Arc::default() }
     }
 
     /// For messages: without a password.
@@ -87,9 +120,17 @@ impl Database {
     /// A connection of one's own.
     pub(super) async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         match timeout(CONNECT, self.options.connect()).await {
-            Ok(connected) => connected,
+            Ok(connected) => {
+                self.made.fetch_add(u64::from(connected.is_ok()), Ordering::Relaxed);
+                connected
+            }
             Err(_) => Err(sqlx::Error::PoolTimedOut),
         }
+    }
+
+    /// How many of those were made, counted as they are made.
+    pub(super) fn made(&self) -> Arc<AtomicU64> {
+        self.made.clone()
     }
 
     /// The same, tried for some seconds.
@@ -155,6 +196,33 @@ impl Database {
         }
     }
 
+    /// Asks for many events, again when the connection is lost.
+    pub(super) async fn copy(&self, statement: &str) -> Result<Events, StoreError> {
+        let mut again = Again::default();
+        loop {
+            let connection = match self.readers.acquire().await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    again.or_fail(error).await?;
+                    continue;
+                }
+            };
+            // Serves others again only when everything that was asked for has come: dropped
+            // half-way, it would have the rest still to send.
+            let mut connection = Unfinished(Some(connection));
+            match timeout(DEADLINE, read::copy(connection.get(), statement)).await {
+                Ok(Ok((events, is_whole))) => {
+                    if is_whole {
+                        connection.finished();
+                    }
+                    return Ok(events);
+                }
+                Ok(Err(error)) => again.or_fail(error).await?,
+                Err(_) => return Err(unavailable("PostgreSQL did not answer in time")),
+            }
+        }
+    }
+
     pub(super) async fn close(&self) {
         self.readers.close().await;
     }
@@ -167,6 +235,28 @@ impl Database {
             .idle_timeout(None)
             .max_lifetime(None)
             .connect_lazy_with(self.options.clone())
+    }
+}
+
+/// A connection that is closed unless what it sends has come to its end.
+struct Unfinished(Option<PoolConnection<Postgres>>);
+
+impl Unfinished {
+    fn get(&mut self) -> &mut PgConnection {
+        self.0.as_mut().expect("it is there until it is finished")
+    }
+
+    /// Gives it back.
+    fn finished(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(connection) = self.0.take() {
+            drop(connection.detach());
+        }
     }
 }
 

@@ -12,6 +12,9 @@ const PASSING: [&str; 9] =
 /// May the same question be answered a moment later?
 pub(super) fn is_passing(error: &sqlx::Error) -> bool {
     match error {
+        // What arrived is not what TLS allows, such as a certificate that is not trusted: the
+        // next connection would be given the same one.
+        sqlx::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => false,
         sqlx::Error::Io(_)
         | sqlx::Error::Protocol(_)
         | sqlx::Error::PoolTimedOut

@@ -1,6 +1,9 @@
 //! Which of several processes runs what must run once: the one whose session holds PostgreSQL's
 //! advisory lock. The lock goes with the session, so it moves when that process dies.
 //!
+//! A process that stands still keeps its session, and would keep the lease for ever: the server
+//! ends a session with the lease that says nothing for [`SILENT`] (PostgreSQL 14 or newer).
+//!
 //! A lease saves work, and no promise hangs on it: a process that was cut off may go on for some
 //! seconds while another has begun. Whatever both do carries the same keys, and happens once.
 
@@ -22,6 +25,13 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// A session that does not answer for so long has lost it, for all one knows.
 const ANSWER: Duration = Duration::from_secs(3);
+
+/// After so much silence the server ends the session: ten times as long as its holder ever pauses.
+const SILENT: &str = "5s";
+
+/// Older servers do not know the setting, and wait until the connection is lost.
+const LIMIT: &str = "SELECT count(set_config(name, $1, false)) FROM pg_settings
+    WHERE name = 'idle_session_timeout'";
 
 const TRY: &str = "SELECT pg_try_advisory_lock(1751215726, 2)";
 
@@ -82,6 +92,12 @@ async fn run(database: Database, held: watch::Sender<bool>) {
 /// Asks for the lock until it is had, then makes sure of the session. Says why it ended.
 async fn hold(mut connection: PgConnection, held: &watch::Sender<bool>) -> String {
     let mut statement = TRY;
+    let limited = sqlx::query(LIMIT).bind(SILENT).execute(&mut connection);
+    match timeout(ANSWER, limited).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => return error.to_string(),
+        Err(_) => return "no answer".to_owned(),
+    }
     loop {
         let asked = sqlx::query_scalar::<_, bool>(statement).fetch_one(&mut connection);
         match timeout(ANSWER, asked).await {

@@ -3,7 +3,12 @@
 //! Positions are 1, 2, 3, … without gaps. They are given one append after the other, under a lock
 //! that is held until the append is committed and seen (`schema.sql`), so no reader can see n + 1
 //! before n. An append of any number of streams is one statement and one round trip. Whoever
-//! follows is told by NOTIFY, and asks four times a second in any case.
+//! follows is told by NOTIFY, unless this process is alone, and asks four times a second in any
+//! case.
+//!
+//! The address says how the connection is secured, in the words of libpq: `sslmode` (`disable`,
+//! `prefer`, `require`, `verify-ca`, `verify-full`), `sslrootcert`, `sslcert` and `sslkey`. What
+//! `sslrootcert` names is trusted beside the authorities of this machine.
 //!
 //! Connections are made anew whenever they are lost, and every statement has a deadline. A read
 //! is asked again for some seconds; an append is not, because what became of it is not known: the
@@ -14,47 +19,35 @@ mod connection;
 mod fault;
 mod import;
 mod lease;
+mod read;
 mod rows;
 mod schema;
 mod side;
 mod tail;
+mod tls;
+mod unfinished;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicU64};
 
-use bytes::Bytes;
 use futures_util::future::{BoxFuture, FutureExt};
 use hakken_commands::store::{
     Append, Appended, EventStore, EventStream, Imported, MAX_CONFLICT_EVENTS, StoreError,
 };
 use hakken_domain::{
-    codec,
-    envelope::{Fingerprint, Position, StoredEvent, StreamId, StreamKind, Version},
-    names::EventId,
+    envelope::{Fingerprint, Position, StoredEvent, StreamId, Version},
     time::Timestamp,
 };
 use hakken_projections::feed::Interest;
-use sqlx::{Row as _, postgres::PgRow};
 use tokio::task::JoinHandle;
-use ulid::Ulid;
 
-use self::{
-    append::Writer,
-    connection::{Database, signed},
-    tail::Tail,
-};
+use self::{append::Writer, connection::Database, tail::Tail};
 pub use self::{lease::Lease, rows::PostgresRows, schema::OpenError};
 use crate::{fault::unavailable, feed::feed_from_store, live};
 
 type Events = Vec<Arc<StoredEvent>>;
 
-/// Most bytes of data and metadata of one answer, except that a single event may have more.
-const PAGE_BYTES: i64 = 8 << 20;
-
 /// Most events of one answer.
 const PAGE_EVENTS: usize = 10_000;
-
-/// What is read of an event, in the order of [`read_event`].
-const COLUMNS: &str = "position, recorded_at, version, schema, stream, kind, id, meta, data";
 
 /// The event store in a PostgreSQL database.
 pub struct PostgresStore {
@@ -73,10 +66,10 @@ impl PostgresStore {
     /// Opens the store of a database, such as `postgres://user@host/hakken`; makes its tables if
     /// there are none. Any number of processes can.
     pub async fn open(url: &str) -> Result<Self, OpenError> {
-        let database = Database::open(url)?;
+        let database = Database::open(url)?.for_events();
         schema::prepare(&database).await?;
         let head = head(&database).await;
-        let head = head.map_err(|error| OpenError::unreachable(database.name(), error.source))?;
+        let head = head.map_err(|error| OpenError::unreachable(&database, error))?;
         let writer = Writer::new(&database);
         let shared = Arc::new(Shared { database, writer, tail: Tail::new(head) });
         let tasks = tail::start(&shared);
@@ -104,9 +97,29 @@ impl PostgresStore {
         self.shared.database.name()
     }
 
+    /// Whether a server with this secret could use the database: no other one is bound to it.
+    pub async fn is_for_secret(&self, check: Fingerprint) -> Result<bool, StoreError> {
+        let check = check.to_string();
+        self.shared
+            .database
+            .ask(|connection| {
+                sqlx::query_scalar("SELECT coalesce(secret_check = $1, true) FROM hakken.store")
+                    .bind(check.clone())
+                    .fetch_one(connection)
+                    .boxed()
+            })
+            .await
+    }
+
     /// Asks to be the one process that runs what must run once. See [`Lease`].
     pub fn lease(&self) -> Lease {
         Lease::start(&self.shared.database)
+    }
+
+    /// Connections that were made, beside those that read: a few at the start, and one more for
+    /// each that was lost. Counted as they are made.
+    pub fn connections_made(&self) -> Arc<AtomicU64> {
+        self.shared.database.made()
     }
 
     /// Waits for what is being appended, then closes every connection.
@@ -129,33 +142,6 @@ impl Drop for PostgresStore {
     }
 }
 
-fn read_event(row: &PgRow) -> Result<Arc<StoredEvent>, sqlx::Error> {
-    let bad = |column: &str, error: Box<dyn std::error::Error + Send + Sync>| {
-        sqlx::Error::ColumnDecode { index: column.to_owned(), source: error }
-    };
-    let number = |at: usize| Ok::<_, sqlx::Error>(row.try_get::<i64, _>(at)?.unsigned_abs());
-    let stream: &str = row.try_get(4)?;
-    let kind: &str = row.try_get(5)?;
-    let id: &[u8] = row.try_get(6)?;
-    let id: [u8; 16] = id.try_into().map_err(|error| bad("id", Box::new(error)))?;
-    Ok(Arc::new(StoredEvent {
-        position: Position(number(0)?),
-        recorded_at: Timestamp::from_micros(row.try_get(1)?),
-        version: number(2)?,
-        schema: u16::try_from(row.try_get::<i32, _>(3)?)
-            .map_err(|error| bad("schema", Box::new(error)))?,
-        stream: stream.parse().map_err(|error| bad("stream", Box::new(error)))?,
-        kind: match codec::known_kind(kind) {
-            Some(known) => known.into(),
-            None => kind.to_owned().into(),
-        },
-        id: EventId(Ulid::from_bytes(id)),
-        meta: Bytes::copy_from_slice(row.try_get(7)?),
-        data: Bytes::copy_from_slice(row.try_get(8)?),
-        cache: std::sync::OnceLock::new(),
-    }))
-}
-
 async fn head(database: &Database) -> Result<Position, StoreError> {
     let newest: i64 = database
         .ask(|connection| {
@@ -165,124 +151,6 @@ async fn head(database: &Database) -> Result<Position, StoreError> {
         })
         .await?;
     Ok(Position(newest.unsigned_abs()))
-}
-
-/// Events that meet a condition on the first parameter, in an order, cut off behind a page.
-fn page_statement(condition: &str, order: &str) -> String {
-    format!(
-        "SELECT {COLUMNS} FROM (
-             SELECT {COLUMNS}, sum(octet_length(data) + octet_length(meta)) OVER (
-                 ORDER BY {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-             FROM hakken.events WHERE {condition} ORDER BY {order} LIMIT $2
-         ) AS page
-         WHERE coalesce(before, 0) < {PAGE_BYTES} ORDER BY {order}"
-    )
-}
-
-fn rows_of(limit: usize) -> i64 {
-    limit.min(PAGE_EVENTS) as i64
-}
-
-impl Database {
-    async fn events(
-        &self,
-        statement: impl Fn() -> sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>
-        + Sync,
-    ) -> Result<Events, StoreError> {
-        self.ask(|connection| {
-            let query = statement();
-            async move {
-                let rows = query.fetch_all(connection).await?;
-                rows.iter().map(read_event).collect()
-            }
-            .boxed()
-        })
-        .await
-    }
-
-    async fn read_all(&self, after: Position, limit: usize) -> Result<Events, StoreError> {
-        if limit == 0 || i64::try_from(after.0).is_err() {
-            return Ok(Vec::new());
-        }
-        self.events(|| sqlx::query(statements::all()).bind(signed(after.0)).bind(rows_of(limit)))
-            .await
-    }
-
-    async fn read_wanted(
-        &self,
-        after: Position,
-        limit: usize,
-        interest: Interest,
-    ) -> Result<Events, StoreError> {
-        if limit == 0 || i64::try_from(after.0).is_err() {
-            return Ok(Vec::new());
-        }
-        let streams: Vec<&str> = interest.streams.iter().copied().map(StreamKind::as_str).collect();
-        let passes_over = interest.passes_over.to_vec();
-        self.events(|| {
-            sqlx::query(statements::wanted())
-                .bind(signed(after.0))
-                .bind(rows_of(limit))
-                .bind(streams.clone())
-                .bind(passes_over.clone())
-        })
-        .await
-    }
-
-    async fn read_stream(
-        &self,
-        stream: StreamId,
-        after: Version,
-        limit: usize,
-    ) -> Result<Events, StoreError> {
-        if limit == 0 || i64::try_from(after).is_err() {
-            return Ok(Vec::new());
-        }
-        self.events(|| {
-            sqlx::query(statements::stream())
-                .bind(signed(after))
-                .bind(rows_of(limit))
-                .bind(stream.to_string())
-        })
-        .await
-    }
-}
-
-/// The statements that read, made once.
-mod statements {
-    use std::sync::LazyLock;
-
-    use sqlx::AssertSqlSafe;
-
-    use super::page_statement;
-
-    type Text = AssertSqlSafe<&'static str>;
-
-    pub(super) fn all() -> Text {
-        static TEXT: LazyLock<String> =
-            LazyLock::new(|| page_statement("position > $1", "position"));
-        AssertSqlSafe(&TEXT)
-    }
-
-    /// The last event of the page is there whether it is wanted or not.
-    pub(super) fn wanted() -> Text {
-        static TEXT: LazyLock<String> = LazyLock::new(|| {
-            page_statement(
-                "position > $1 AND position <= $1 + $2 AND (
-                     split_part(stream, '-', 1) = ANY ($3) AND kind <> ALL ($4)
-                     OR position = (SELECT max(position) FROM hakken.events
-                                    WHERE position <= $1 + $2))",
-                "position",
-            )
-        });
-        AssertSqlSafe(&TEXT)
-    }
-
-    pub(super) fn stream() -> Text {
-        static TEXT: LazyLock<String> =
-            LazyLock::new(|| page_statement("version > $1 AND stream = $3", "version"));
-        AssertSqlSafe(&TEXT)
-    }
 }
 
 impl EventStore for PostgresStore {

@@ -6,10 +6,10 @@ use hakken_commands::store::StoreError;
 use hakken_domain::envelope::Fingerprint;
 use sqlx::{Connection as _, PgConnection};
 
-use super::connection::Database;
+use super::{connection::Database, tls, unfinished::UNFINISHED};
 
 /// What makes each version of the tables of the one before. What stands here never changes.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("quiet.sql")];
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,14 @@ pub enum OpenError {
         /// What is wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// No connection that nobody can listen to could be made.
+    #[error("there is no secure connection to the database {database}: {reason}")]
+    Insecure {
+        /// Which.
+        database: String,
+        /// What is wrong, and what to do about it.
+        reason: String,
+    },
     /// A newer version made its tables.
     #[error(
         "the database {database} has format {found}, and this version reads formats up to {known}: use the version of Hakken that wrote it, or a newer one"
@@ -44,6 +52,14 @@ pub enum OpenError {
         /// The newest format that is known here.
         known: usize,
     },
+    /// A history is on its way here, or was cut off on it.
+    #[error(
+        "the database {database} holds a part of a history only: what was bringing it here (`hakken restore`) has not come to its end. Run that again, or use another database"
+    )]
+    Unfinished {
+        /// Which.
+        database: String,
+    },
     /// Another engine's events.
     #[error(
         "the database {database} belongs to an engine with another secret: with this one, every ticket code and API key that is in use would be refused. Copy the file `secret` from the data directory of a process that serves this database"
@@ -55,11 +71,12 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    pub(super) fn unreachable(
-        database: impl Into<String>,
-        error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self::Unreachable { database: database.into(), source: error.into() }
+    pub(super) fn unreachable(database: &Database, error: StoreError) -> Self {
+        let (source, database) = (error.source, database.name());
+        match tls::refusal(&*source) {
+            Some(reason) => Self::Insecure { database, reason },
+            None => Self::Unreachable { database, source },
+        }
     }
 }
 
@@ -96,7 +113,7 @@ async fn migrate(connection: &mut PgConnection) -> Result<Option<i32>, sqlx::Err
 
 /// Connects, checks the server's settings, and makes sure of the tables.
 pub(super) async fn prepare(database: &Database) -> Result<(), OpenError> {
-    let unreachable = |error: StoreError| OpenError::unreachable(database.name(), error.source);
+    let unreachable = |error: StoreError| OpenError::unreachable(database, error);
     let newer =
         database.ask(|connection| migrate(connection).boxed()).await.map_err(unreachable)?;
     if let Some(found) = newer {
@@ -131,9 +148,12 @@ pub(super) async fn bind_secret(database: &Database, check: Fingerprint) -> Resu
             .boxed()
         })
         .await
-        .map_err(|error| OpenError::unreachable(database.name(), error.source))?;
+        .map_err(|error| OpenError::unreachable(database, error))?;
     match bound {
         Some(bound) if bound == check => Ok(()),
+        Some(bound) if bound.starts_with(UNFINISHED) => {
+            Err(OpenError::Unfinished { database: database.name() })
+        }
         _ => Err(OpenError::OtherSecret { database: database.name() }),
     }
 }

@@ -32,7 +32,9 @@ use tracing::warn;
 /// Marks the file as ours: `HKrm` in ASCII.
 const APPLICATION_ID: i64 = 0x484b_726d;
 /// Changes with every change of what this file says about builds.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
+/// The format that knew nothing of `builds.since`.
+const WITHOUT_SINCE: i64 = 1;
 /// What the writer keeps of the file, in KiB and negative as SQLite wants it: a transaction under
 /// load changes more pages than SQLite keeps by itself, and would write them twice.
 const WRITER_CACHE: &str = "-32768";
@@ -42,8 +44,8 @@ const READERS: u32 = 4;
 const MAX_STATEMENT_BYTES: usize = 8 << 20;
 
 /// Every build.
-const BUILDS: &str =
-    "SELECT id, projection, version, purpose, position, event, recorded_at FROM builds ORDER BY id";
+const BUILDS: &str = "SELECT id, projection, version, purpose, position, event, recorded_at, since
+     FROM builds ORDER BY id";
 
 /// Rows of one statement that puts them.
 const CHUNK: usize = 64;
@@ -214,7 +216,16 @@ async fn prepare(writer: &SqlitePool) -> Result<(), Unusable> {
     let application: i64 =
         sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await?;
     let format: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *connection).await?;
-    if tables > 0 && (application, format) != (APPLICATION_ID, FORMAT) {
+    let is_older = tables > 0 && (application, format) == (APPLICATION_ID, WITHOUT_SINCE);
+    if is_older {
+        let with_since = format!(
+            "BEGIN IMMEDIATE;
+             ALTER TABLE builds ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
+             PRAGMA user_version = {FORMAT};
+             COMMIT;"
+        );
+        sqlx::raw_sql(AssertSqlSafe(with_since)).execute(&mut *connection).await?;
+    } else if tables > 0 && (application, format) != (APPLICATION_ID, FORMAT) {
         return Err(Unusable::Replace(format!(
             "application id {application} and format {format}, \
              expected {APPLICATION_ID} and {FORMAT}"
@@ -230,7 +241,8 @@ async fn prepare(writer: &SqlitePool) -> Result<(), Unusable> {
              purpose TEXT NOT NULL,
              position INTEGER NOT NULL,
              event TEXT,
-             recorded_at INTEGER NOT NULL
+             recorded_at INTEGER NOT NULL,
+             since INTEGER NOT NULL DEFAULT 0
          );"
     );
     sqlx::raw_sql(AssertSqlSafe(setup)).execute(&mut *connection).await?;
@@ -274,6 +286,7 @@ fn read_build(row: &SqliteRow) -> Result<Option<Build>, sqlx::Error> {
         version: u32::try_from(version).unwrap_or(0),
         purpose,
         checkpoint,
+        since: Timestamp::from_micros(row.try_get(7)?),
     }))
 }
 
@@ -383,17 +396,20 @@ impl SqliteRows {
         Ok(None)
     }
 
-    async fn serve_build(&self, build: BuildId) -> Result<bool, sqlx::Error> {
+    async fn serve_build(&self, build: BuildId, now: Timestamp) -> Result<bool, sqlx::Error> {
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
         sqlx::query(
-            "UPDATE builds SET purpose = 'retired' WHERE purpose = 'served' AND id <> ?1
+            "UPDATE builds SET purpose = 'retired', since = ?2
+             WHERE purpose = 'served' AND id <> ?1
              AND projection = (SELECT projection FROM builds WHERE id = ?1)",
         )
         .bind(build.0)
+        .bind(now.as_micros())
         .execute(&mut *transaction)
         .await?;
-        let served = sqlx::query("UPDATE builds SET purpose = 'served' WHERE id = ?")
+        let served = sqlx::query("UPDATE builds SET purpose = 'served', since = ?2 WHERE id = ?1")
             .bind(build.0)
+            .bind(now.as_micros())
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
@@ -569,13 +585,32 @@ impl RowStore for SqliteRows {
         .boxed()
     }
 
-    fn serve(&self, build: BuildId) -> BoxFuture<'_, Result<(), RowError>> {
+    fn serve(&self, build: BuildId, now: Timestamp) -> BoxFuture<'_, Result<(), RowError>> {
         async move {
-            if self.serve_build(build).await.map_err(unavailable)? {
+            if self.serve_build(build, now).await.map_err(unavailable)? {
                 Ok(())
             } else {
                 Err(RowError::Unavailable(format!("there is no build {}", build.0).into()))
             }
+        }
+        .boxed()
+    }
+
+    fn mark(
+        &self,
+        build: BuildId,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<(), RowError>> {
+        async move {
+            sqlx::query("UPDATE builds SET purpose = ?, since = ? WHERE id = ?")
+                .bind(purpose.as_str())
+                .bind(now.as_micros())
+                .bind(build.0)
+                .execute(&self.writer)
+                .await
+                .map_err(unavailable)?;
+            Ok(())
         }
         .boxed()
     }

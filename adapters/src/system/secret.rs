@@ -99,11 +99,16 @@ impl EngineSecret {
                 events: dir.events.clone(),
             });
         }
-        let made = super::random_bytes().map(Self).and_then(|secret| {
-            secret.write(dir)?;
-            Ok(secret)
-        });
+        let made = super::random_bytes().map(Self).and_then(|secret| secret.create(dir));
         made.map_err(|source| SecretError::Uncreatable { path: dir.secret.clone(), source })
+    }
+
+    /// As it stands in its file.
+    pub(crate) fn to_file(&self) -> [u8; BYTES + CHECK_BYTES] {
+        let mut file = [0; BYTES + CHECK_BYTES];
+        file[..BYTES].copy_from_slice(&self.0);
+        file[BYTES..].copy_from_slice(&check_of(&self.0));
+        file
     }
 
     /// The secret of a data directory, if it has one.
@@ -115,9 +120,10 @@ impl EngineSecret {
         }
     }
 
-    /// Gives this secret to a data directory that has none, for a copy of the events.
-    pub fn bring_to(&self, dir: &DataDir) -> Result<(), SecretError> {
-        self.write(dir)
+    /// Writes it into a data directory that has none, readable by its owner alone.
+    pub fn put(&self, dir: &DataDir) -> Result<(), SecretError> {
+        let put = self.clone().create(dir);
+        put.map(drop)
             .map_err(|source| SecretError::Uncreatable { path: dir.secret.clone(), source })
     }
 
@@ -142,7 +148,7 @@ impl EngineSecret {
 
     /// The file appears whole or not at all, whenever the machine stops. Of two processes that
     /// start at once only one makes it.
-    fn write(&self, dir: &DataDir) -> io::Result<()> {
+    fn create(self, dir: &DataDir) -> io::Result<Self> {
         dir.create()?;
         let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&dir.lock)?;
         lock.try_lock().map_err(|_| {
@@ -161,11 +167,11 @@ impl EngineSecret {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&unfinished)?;
-        file.write_all(&self.0)?;
-        file.write_all(&check_of(&self.0))?;
+        file.write_all(&self.to_file())?;
         file.sync_all()?;
         fs::rename(&unfinished, &dir.secret)?;
-        sync_dir(&dir.root)
+        sync_dir(&dir.root)?;
+        Ok(self)
     }
 }
 
@@ -227,10 +233,10 @@ mod tests {
         let [one, other] = ["one", "other"].map(|name| DataDir::at(temp.path().join(name)));
         assert_eq!(EngineSecret::find(&one).unwrap(), None);
         let secret = EngineSecret::open(&one).unwrap();
-        secret.bring_to(&other).unwrap();
+        secret.put(&other).unwrap();
         assert_eq!(EngineSecret::find(&other).unwrap(), Some(secret));
         let stranger = EngineSecret::from_bytes([7; BYTES]);
-        assert!(matches!(stranger.bring_to(&other), Err(SecretError::Uncreatable { .. })));
+        assert!(matches!(stranger.put(&other), Err(SecretError::Uncreatable { .. })));
     }
 
     #[test]

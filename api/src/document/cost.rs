@@ -29,7 +29,10 @@ const MAX_VALUES: u64 = 50_000;
 const MAX_LARGE: u64 = 8;
 
 /// Fields whose values grow with a hall, by the type that has them.
-const LARGE_FIELDS: [(&str, &str); 2] = [("Availability", "seats"), ("SeatMap", "sections")];
+const LARGE_FIELDS: [(&str, &str); 3] =
+    [("Availability", "seats"), ("SeatMap", "json"), ("SeatMap", "sections")];
+/// Fields that bring a whole map into memory, whatever is told of it.
+const MAP_FIELDS: [(&str, &str); 2] = [("Show", "seatMap"), ("Venue", "seatMap")];
 
 /// What an answer may have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -208,6 +211,11 @@ impl<'a> Planner<'a, '_> {
         plan.fixed.values += 1;
         let is_root = types.root(OperationType::Mutation) == Some(parent);
         plan.fixed.cost += if is_root { MUTATION } else { 0 };
+        let at = (types.name(parent), name);
+        if LARGE_FIELDS.contains(&at) {
+            plan.fixed.large += 1;
+            plan.fixed.cost += LARGE;
+        }
         let Some(set) = &field.set else { return Ok(()) };
         if ["__schema", "__type"].contains(&name) {
             plan.fixed.cost += SCHEMA;
@@ -219,9 +227,9 @@ impl<'a> Planner<'a, '_> {
         let said = self.said(field, known);
         let inner = if is_list { None } else { said.as_ref() };
         self.set(set, known.of.named(), inner, &mut each)?;
-        if LARGE_FIELDS.contains(&(types.name(parent), name)) {
-            plan.fixed.large += 1;
-            plan.fixed.cost += LARGE;
+        if MAP_FIELDS.contains(&at) && each.fixed.large == 0 {
+            each.fixed.large = 1;
+            each.fixed.cost += LARGE;
         }
         let count = match (is_list, said, page) {
             (false, _, _) => Count::Known(1),

@@ -122,6 +122,16 @@ impl Document {
         cost::actual(self.kind, data)
     }
 
+    /// The operation's name, whether it was asked for by it or is the only one.
+    pub(crate) fn operation_name(&self) -> Option<&str> {
+        let only = || {
+            let mut all = self.parsed.operations.iter();
+            let (name, _) = all.next()?;
+            if all.next().is_some() { None } else { name }
+        };
+        self.operation.as_deref().or_else(|| only().map(|name| name.as_str()))
+    }
+
     /// The kind, as metrics and spans name it.
     pub(crate) fn kind_name(&self) -> &'static str {
         match self.kind {

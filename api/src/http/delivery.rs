@@ -90,14 +90,29 @@ impl Content {
             return None;
         }
         if self.bytes.len() > LARGE && self.compressed.get().is_none() {
-            let content = self.clone();
-            let done = tokio::task::spawn_blocking(move || {
+            self.beside(|content| {
                 content.compress();
-            });
-            // Who stops the runtime needs no answer any more.
-            done.await.ok()?;
+            })
+            .await;
         }
         self.compress().cloned()
+    }
+
+    async fn tagged(self: &Arc<Self>) -> &HeaderValue {
+        if self.bytes.len() > LARGE && self.tag.get().is_none() {
+            self.beside(|content| {
+                content.tag();
+            })
+            .await;
+        }
+        self.tag()
+    }
+
+    /// Works beside those who wait for something else.
+    async fn beside(self: &Arc<Self>, work: impl FnOnce(&Self) + Send + 'static) {
+        let content = self.clone();
+        // Who stops the runtime needs no answer any more.
+        let _ = tokio::task::spawn_blocking(move || work(&content)).await;
     }
 
     /// The answer to a request with these headers.
@@ -106,7 +121,7 @@ impl Content {
         asked: &HeaderMap,
         keeping: Keeping,
     ) -> Response {
-        let tag = keeping.has_tag().then(|| self.tag());
+        let tag = if keeping.has_tag() { Some(self.tagged().await) } else { None };
         let known = tag.is_some_and(|tag| knows(asked, tag));
         let mut response = if known {
             StatusCode::NOT_MODIFIED.into_response()

@@ -3,12 +3,14 @@
 //! the last line says that it is the last.
 //!
 //! Pages are read through the schema, so that rights, filters and shapes are the list's own. One
-//! page is in memory at a time, and the next is read when the one before it has gone out.
+//! page is in memory at a time, and the next is read when the one before it has gone out. A reader
+//! that takes nothing for a while loses its place.
 
 mod lists;
+mod patience;
 mod places;
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use async_graphql::{
     Request, ServerError, Value, Variables,
@@ -26,6 +28,7 @@ use axum::{
 use futures_util::stream;
 use hakken_domain::envelope::Position;
 use lists::List;
+use patience::Patience;
 use places::Place;
 pub(super) use places::Places;
 use serde::Deserialize;
@@ -35,7 +38,9 @@ use super::{App, fault, graphql, problem, with_extensions};
 use crate::{
     auth::{Anybody, Caller},
     faults::Fault,
-    schema::{connection::MAX_PAGE, context::IdempotencyHeader, visible},
+    schema::{
+        batch::Batches, connection::MAX_PAGE, context::IdempotencyHeader, pace::Pace, visible,
+    },
 };
 
 /// One JSON object a line.
@@ -119,7 +124,7 @@ struct Running {
     after: Option<String>,
     rows: u64,
     is_over: bool,
-    _place: Place,
+    patience: Patience,
 }
 
 impl Running {
@@ -149,6 +154,7 @@ impl Running {
         let document = parse_query(list.document()).map_err(|wrong| {
             Fault::Internal(format!("the export of {} cannot be read: {wrong}", list.name))
         })?;
+        let patience = Patience::new(place, app.api.live.slow);
         Ok(Self {
             app,
             list,
@@ -159,7 +165,7 @@ impl Running {
             after: parameters.after,
             rows: 0,
             is_over: false,
-            _place: place,
+            patience,
         })
     }
 
@@ -179,6 +185,7 @@ impl Running {
             Err(failed) => return failed.response(),
         }
         let begin = Bytes::from(begin);
+        self.patience.waits();
         let rest = stream::unfold((Some(begin), self), |(begin, mut running)| async move {
             if let Some(begin) = begin {
                 return Some((Ok::<_, Infallible>(begin), (None, running)));
@@ -187,6 +194,7 @@ impl Running {
                 return None;
             }
             let next = running.next().await;
+            running.patience.waits();
             Some((Ok(Bytes::from(next)), (None, running)))
         });
         ([(header::CONTENT_TYPE, JSON_LINES)], Body::from_stream(rest)).into_response()
@@ -194,13 +202,17 @@ impl Running {
 
     /// The next page, or why there is none.
     async fn next(&mut self) -> Vec<u8> {
-        let failed = match graphql::caller(&self.app, &self.headers).await {
-            Ok(Some(caller)) => match self.page(caller).await {
-                Ok(lines) => return lines,
-                Err(failed) => failed.error(),
-            },
-            _ => {
-                json!({ "code": Fault::InvalidKey.code(), "message": Fault::InvalidKey.message() })
+        let of = |fault: &Fault| json!({ "code": fault.code(), "message": fault.message() });
+        let failed = if !self.patience.goes_on() {
+            let seconds = self.app.api.live.slow.as_secs();
+            of(&Fault::ExportTooSlow { seconds })
+        } else {
+            match graphql::caller(&self.app, &self.headers).await {
+                Ok(Some(caller)) => match self.page(caller).await {
+                    Ok(lines) => return lines,
+                    Err(failed) => failed.error(),
+                },
+                _ => of(&Fault::InvalidKey),
             }
         };
         self.is_over = true;
@@ -213,7 +225,11 @@ impl Running {
         variables.insert(async_graphql::Name::new("after"), after);
         let mut request = Request::new(String::new()).variables(variables);
         request.set_parsed_query(self.document.clone());
-        let request = request.data(Anybody(Some(caller))).data(IdempotencyHeader::default());
+        let request = request
+            .data(Anybody(Some(caller)))
+            .data(IdempotencyHeader::default())
+            .data(Batches::default())
+            .data(Arc::new(Pace::default()));
         let mut response = self.app.schema.execute(request).await;
         graphql::coded(&mut response);
         if let Some(error) = response.errors.into_iter().next() {

@@ -1,9 +1,11 @@
 //! GraphQL over HTTP, after the specification's second stage: only JSON bodies, queries alone over
 //! GET, one operation a request, and errors always as JSON with `extensions.code`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use async_graphql::{Response, Value, Variables, parser::types::OperationType};
+use async_graphql::{
+    PathSegment, Response, ServerError, Value, Variables, parser::types::OperationType,
+};
 use axum::{
     body::{Body, Bytes},
     extract::{
@@ -25,13 +27,14 @@ use super::{
     polls::PollNote,
     problem,
     protocol::Media,
-    websocket,
+    traces, websocket,
 };
 use crate::{
     auth::{self, Anybody, AuthError, Caller},
     faults::Fault,
     limits::Cost,
-    schema::{batch::Batches, context::IdempotencyHeader},
+    metrics::Notice,
+    schema::{batch::Batches, context::IdempotencyHeader, pace::Pace},
 };
 
 /// What a poll costs of which nothing has changed.
@@ -200,6 +203,7 @@ async fn polled(app: &App, asked: &Asked) -> Option<HttpResponse> {
     let caller = caller(app, headers).await.ok()??;
     let answer = app.polls.answer(&app.api, &caller, poll, *media).await?;
     if let Err(throttled) = app.limits.enter(Some(caller.key), POLL) {
+        app.metrics.throttled();
         return Some(super::throttled(*media, &throttled));
     }
     record(Some(&caller));
@@ -265,7 +269,10 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
     let key = caller.as_ref().map(|caller| caller.key);
     let pass = match app.limits.enter(key, ready.charge.cost) {
         Ok(pass) => pass,
-        Err(throttled) => return super::throttled(media, &throttled),
+        Err(throttled) => {
+            app.metrics.throttled();
+            return super::throttled(media, &throttled);
+        }
     };
     record(caller.as_ref());
     app.metrics.ran(document.kind_name());
@@ -278,9 +285,15 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
     if document.polls && !wants_cost {
         request = request.data(note.clone());
     }
+    let asker = caller.clone();
+    let pace = Arc::new(Pace::default());
     let request = request.data(Anybody(caller)).data(idempotency).data(Batches::default());
-    let mut response = app.schema.execute(request).await;
+    let begun = Instant::now();
+    let work = app.schema.execute(request.data(pace.clone()));
+    let mut response = traces::operation(&app, &document, work).await;
+    app.metrics.carried_out(document.kind_name(), begun.elapsed());
     let executed = coded(&mut response);
+    failed(&app, asker.as_ref(), &response.errors);
     let cost = wants_cost.then(|| pass.cost(document.actual_cost(&response.data)));
     if executed {
         if let Some(text) = to_keep {
@@ -290,14 +303,18 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
             app.stored.keep(keep);
         }
     }
-    let answer = match serde_json::to_vec(&Answer::of(&response, executed).with_cost(cost)) {
-        Ok(answer) => Content::new(media.header(), answer),
-        Err(error) => {
-            let fault = Fault::Internal(error.to_string());
+    let written = pace.beside(move || Written::of(response, executed, cost)).await;
+    let Written { bytes, errors } = match written {
+        Some(Ok(written)) => written,
+        // None comes when the server ends.
+        failed => {
+            let words = failed.and_then(Result::err).map(|error| error.to_string());
+            let fault = Fault::Internal(words.unwrap_or_default());
             return super::fault(StatusCode::INTERNAL_SERVER_ERROR, &fault);
         }
     };
-    let is_whole = executed && response.errors.is_empty();
+    let answer = Content::new(media.header(), bytes);
+    let is_whole = executed && errors.is_empty();
     if let (Some(polled), true) = (note.take(), is_whole) {
         app.polls.keep(&poll, media, polled, answer.clone());
     }
@@ -305,7 +322,7 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
         Keeping::Asking if !is_whole => Keeping::Forbidden,
         keeping => keeping,
     };
-    let later = response.errors.iter().filter_map(retry_after).max();
+    let later = errors.iter().filter_map(retry_after).max();
     let mut response = answer.response(&headers, keeping).await;
     if !executed {
         *response.status_mut() = media.request_error();
@@ -314,6 +331,33 @@ async fn answer(app: App, asked: Asked, mut parameters: Parameters) -> HttpRespo
         response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
     }
     response
+}
+
+/// Counts the errors of an answer.
+pub(super) fn failed(app: &App, caller: Option<&Caller>, errors: &[ServerError]) {
+    for error in errors {
+        let at = app.api.write.engine().clock().now();
+        let field = error.path.first().and_then(|first| match first {
+            PathSegment::Field(name) => Some(name.as_str()),
+            PathSegment::Index(_) => None,
+        });
+        let code = traces::code_of(error).unwrap_or_else(|| default_code(error)).to_owned();
+        let notice = Notice::now(at, caller, field, &error.message);
+        app.metrics.failed(Notice { code, ..notice });
+    }
+}
+
+/// An answer as it is sent, and the errors that stand in it.
+struct Written {
+    bytes: Vec<u8>,
+    errors: Vec<ServerError>,
+}
+
+impl Written {
+    fn of(response: Response, executed: bool, cost: Option<Cost>) -> serde_json::Result<Self> {
+        let bytes = serde_json::to_vec(&Answer::of(&response, executed).with_cost(cost))?;
+        Ok(Self { bytes, errors: response.errors })
+    }
 }
 
 /// The answer to an operation of a kind that may not come this way.
@@ -407,14 +451,18 @@ pub(super) fn coded(response: &mut Response) -> bool {
     for error in &mut response.errors {
         // What is refused is quoted.
         error.message = shortened_within(&error.message, document::MAX_MESSAGE);
+        let code = default_code(error);
         let extensions = error.extensions.get_or_insert_default();
         if extensions.get("code").is_none() {
-            let at_a_field = !error.path.is_empty();
-            let code = if at_a_field { "BAD_USER_INPUT" } else { "GRAPHQL_VALIDATION_FAILED" };
             extensions.set("code", code);
         }
     }
     executed
+}
+
+/// Of an error of the library, which has none.
+fn default_code(error: &ServerError) -> &'static str {
+    if error.path.is_empty() { "GRAPHQL_VALIDATION_FAILED" } else { "BAD_USER_INPUT" }
 }
 
 impl<'a> Answer<'a> {

@@ -10,6 +10,7 @@ use hakken_commands::engine::Health;
 use hakken_projections::{ProjectionStatus, RunState};
 
 use super::App;
+use crate::metrics::Sources;
 
 /// A read model that is further behind is not ready to be asked.
 const MAX_LAG_SECONDS: f64 = 30.0;
@@ -66,7 +67,15 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
             Vec::new()
         }
     };
-    match app.metrics.text(&app.api.write, &projections) {
+    let host = app.api.telemetry.host.as_ref();
+    let vitals = host.map(|host| host.vitals()).unwrap_or_default();
+    let sources = Sources {
+        write: &app.api.write,
+        projections: &projections,
+        vitals: &vitals,
+        version: &app.api.version,
+    };
+    match app.metrics.text(&sources) {
         Ok(text) => {
             let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             ([(header::CONTENT_TYPE, kind)], text).into_response()

@@ -28,11 +28,16 @@ pub(crate) struct KnownDocuments {
 struct Kept {
     documents: LruCache<Box<str>, Arc<Document>>,
     text: usize,
+    max_text: usize,
 }
 
 impl KnownDocuments {
     pub(crate) fn new() -> Self {
-        let kept = Kept { documents: LruCache::new(MAX_DOCUMENTS), text: 0 };
+        Self::with_text(MAX_TEXT)
+    }
+
+    fn with_text(max_text: usize) -> Self {
+        let kept = Kept { documents: LruCache::new(MAX_DOCUMENTS), text: 0, max_text };
         Self { kept: Mutex::new(kept) }
     }
 
@@ -56,7 +61,7 @@ impl KnownDocuments {
         if let Some((former, _)) = kept.documents.push(text.into(), document) {
             kept.text -= former.len();
         }
-        while kept.text > MAX_TEXT {
+        while kept.text > kept.max_text {
             let Some((oldest, _)) = kept.documents.pop_lru() else { break };
             kept.text -= oldest.len();
         }
@@ -84,13 +89,16 @@ mod tests {
 
     #[test]
     fn the_texts_together_are_bounded() {
-        let known = KnownDocuments::new();
+        let (known, boundless) = (KnownDocuments::new(), KnownDocuments::with_text(usize::MAX));
         let text = |number: usize| format!("{{ a{number}: a # {}\n}}", "x".repeat(4_000));
         for number in 0..200 {
             let text = text(number);
             known.keep(&text, read(&text, None));
             known.keep(&text, read(&text, None));
+            boundless.keep(&text, read(&text, None));
         }
+        // The control: without the bound they are all there.
+        assert!(boundless.kept().text > MAX_TEXT && boundless.find(&text(0), None).is_some());
         let kept = known.kept();
         let texts: usize = kept.documents.iter().map(|(text, _)| text.len()).sum();
         assert!(texts <= MAX_TEXT && texts == kept.text, "{texts} bytes, counted {}", kept.text);

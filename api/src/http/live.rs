@@ -1,7 +1,13 @@
 //! What WebSockets and event streams share: how much and how long, the gate of an operation, and
 //! the operations of one connection with their answers as they come.
 
-use std::{collections::HashMap, future::pending, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::pending,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_graphql::{Error, Response, ServerError};
 use futures_util::{
@@ -17,12 +23,13 @@ use super::{
     App,
     document::{Refused, RequestError},
     graphql::{self, Parameters, span_of},
+    traces,
 };
 use crate::{
     auth::{Anybody, Caller},
     faults::Fault,
     limits::Throttled,
-    schema::{FeedPlace, batch::Batches, context::IdempotencyHeader},
+    schema::{FeedPlace, batch::Batches, context::IdempotencyHeader, pace::Pace},
 };
 
 /// Most operations at once over all connections.
@@ -116,6 +123,7 @@ pub(super) struct Operation {
     pub(super) kind: &'static str,
     answers: Answers,
     place: Arc<FeedPlace>,
+    pace: Arc<Pace>,
 }
 
 impl Operation {
@@ -153,35 +161,49 @@ pub(super) fn admit(
         return Err(Refusal::Fault(Fault::NoKey));
     }
     let key = caller.as_ref().map(|caller| caller.key);
-    let pass = app.limits.enter(key, ready.charge.cost).map_err(Refusal::Throttled)?;
+    let pass = app.limits.enter(key, ready.charge.cost).map_err(|throttled| {
+        app.metrics.throttled();
+        Refusal::Throttled(throttled)
+    })?;
     let kind = document.kind_name();
     app.metrics.ran(kind);
     let span = span_of(kind, caller.as_ref());
     let place = Arc::new(FeedPlace::new(resume));
+    let pace = Arc::new(Pace::default());
     // Nobody without a key decides what is kept.
     let mut keep = caller.is_some().then(|| {
-        let document = (!is_known).then(|| (text.clone(), document));
+        let document = (!is_known).then(|| (text.clone(), document.clone()));
         (keep, document)
     });
+    let asker = caller.clone();
     let request = ready
         .request(text)
         .data(Anybody(caller))
         .data(idempotency)
         .data(Batches::default())
+        .data(pace.clone())
         .data(place.clone());
     let schema = app.schema.clone();
+    let subscribed = (kind == "subscription").then(|| app.metrics.subscribed());
     let answers: Answers = if kind == "subscription" {
         // The span is entered where the stream is made; each event is a small thing.
         let _entered = span.enter();
         Box::pin(schema.execute_stream(request))
     } else {
-        let answer = async move { schema.execute(request).await }.instrument(span);
-        Box::pin(once(answer))
+        let app = app.clone();
+        let answer = async move {
+            let begun = Instant::now();
+            let response = traces::operation(&app, &document, schema.execute(request)).await;
+            app.metrics.carried_out(kind, begun.elapsed());
+            response
+        };
+        Box::pin(once(answer.instrument(span)))
     };
     let app = app.clone();
     let answers = answers.inspect(move |answer| {
         // They are kept as long as there may be answers.
-        let _ = (&slot, &pass);
+        let _ = (&slot, &pass, &subscribed);
+        graphql::failed(&app, asker.as_ref(), &answer.errors);
         if let Some((keep, document)) = keep.take_if(|_| answer.errors.is_empty()) {
             app.stored.keep(keep);
             if let Some((text, document)) = document {
@@ -189,13 +211,13 @@ pub(super) fn admit(
             }
         }
     });
-    Ok(Operation { kind, answers: Box::pin(answers), place })
+    Ok(Operation { kind, answers: Box::pin(answers), place, pace })
 }
 
 /// What is told of an operation.
 pub(super) enum Told {
     /// An answer; of the feed, with the position of its event.
-    Next { id: String, response: Box<Response>, at: Option<Position> },
+    Next { id: String, response: Box<Response>, at: Option<Position>, pace: Arc<Pace> },
     /// It failed, and is over.
     Failed { id: String, errors: Vec<ServerError> },
     /// It is over.
@@ -208,6 +230,7 @@ type Step = (String, Option<(Box<Response>, Option<Position>)>);
 struct Handle {
     abort: AbortHandle,
     place: Arc<FeedPlace>,
+    pace: Arc<Pace>,
     told: Option<Position>,
 }
 
@@ -233,7 +256,7 @@ impl Running {
 
     /// Begins an operation, whose id is free.
     pub(super) fn begin(&mut self, id: String, operation: Operation) {
-        let Operation { answers, place, .. } = operation;
+        let Operation { answers, place, pace, .. } = operation;
         let (abort, registration) = AbortHandle::new_pair();
         let (each, end, feed) = (id.clone(), id.clone(), place.clone());
         let steps = answers
@@ -241,7 +264,7 @@ impl Running {
             .map(move |answer| (each.clone(), Some((Box::new(answer), feed.reached()))))
             .chain(once(async move { (end, None) }));
         self.steps.push(Box::pin(Abortable::new(steps, registration)));
-        self.handles.insert(id, Handle { abort, place, told: None });
+        self.handles.insert(id, Handle { abort, place, pace, told: None });
     }
 
     /// Nothing more is told of this operation.
@@ -258,10 +281,11 @@ impl Running {
             match step {
                 Some((mut response, at)) => {
                     if graphql::coded(&mut response) {
-                        if let Some(handle) = self.handles.get_mut(&id) {
-                            handle.told = at;
-                        }
-                        return Told::Next { id, response, at };
+                        // Of one that was stopped just now nothing is told any more.
+                        let Some(handle) = self.handles.get_mut(&id) else { continue };
+                        handle.told = at;
+                        let pace = handle.pace.clone();
+                        return Told::Next { id, response, at, pace };
                     }
                     // Nothing was executed, or the subscription cannot go on: it is over.
                     self.stop(&id);

@@ -14,6 +14,7 @@ pub(crate) mod polls;
 mod protocol;
 mod sse;
 mod stored;
+mod traces;
 mod websocket;
 
 use std::{
@@ -42,7 +43,11 @@ use protocol::Media;
 use sse::EventStreams;
 use stored::StoredDocuments;
 use tokio::sync::Semaphore;
-use tracing::{Instrument, debug, field::Empty, info_span, warn};
+use tracing::{
+    Instrument, debug,
+    field::{self, Empty},
+    info_span, warn,
+};
 
 use crate::{
     document::{self, Refused, Types},
@@ -110,8 +115,8 @@ impl RequestIds {
     }
 }
 
-/// The whole API as a router: `/graphql`, `/graphiql/…`, `/export/…`, `/livez`, `/readyz`,
-/// `/metrics`. Serve it with `axum::serve`; it takes care of its own limits and errors. Every
+/// The whole API as a router: `/graphql`, `/graphiql/…`, `/export/…`, `/ops`,
+/// `/livez`, `/readyz`, `/metrics`. Serve it with `axum::serve`; it takes care of its own limits and errors. Every
 /// document is carried out.
 pub fn router(api: ApiContext) -> Router {
     router_with(api, DocumentRules::default())
@@ -145,6 +150,8 @@ pub fn router_with(api: ApiContext, rules: DocumentRules) -> Router {
         .route("/graphiql/{*path}", get(pages::asset))
         .route("/shows/{show}/map.svg", get(pages::map))
         .route("/export/{list}", get(export::export))
+        .route("/ops", get(pages::ops))
+        .route("/ops/{*path}", get(pages::ops_asset))
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
@@ -163,6 +170,8 @@ fn route_of(path: &str) -> &'static str {
         "/livez" => "/livez",
         "/readyz" => "/readyz",
         "/metrics" => "/metrics",
+        "/ops" => "/ops",
+        _ if path.starts_with("/ops/") => "/ops",
         _ if path.starts_with("/graphiql") => "/graphiql",
         _ if path.starts_with("/export/") => "/export/{list}",
         _ if path.starts_with("/shows/") => "/shows/{show}/map.svg",
@@ -181,7 +190,13 @@ async fn observed(State(app): State<App>, mut request: Request, next: Next) -> R
         .map_or_else(|| app.ids.fresh(), ToOwned::to_owned);
     let route = route_of(request.uri().path());
     let method = request.method().clone();
-    let span = info_span!("request", request_id = %id, %method, route, key = Empty, role = Empty);
+    let span = info_span!(
+        "request", request_id = %id, %method, route, key = Empty, role = Empty, trace = Empty
+    );
+    let traced = traces::taken_up(&app, &request, route, &id);
+    if let Some(traced) = &traced {
+        span.record("trace", field::display(format_args!("{:032x}", traced.name().trace)));
+    }
     if let Ok(value) = HeaderValue::from_str(&id) {
         request.headers_mut().insert(REQUEST_ID, value);
     }
@@ -207,7 +222,10 @@ async fn observed(State(app): State<App>, mut request: Request, next: Next) -> R
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         response
     };
-    work.instrument(span).await
+    match traced {
+        None => work.instrument(span).await,
+        Some(traced) => traces::carried_out(traced, work.instrument(span)).await,
+    }
 }
 
 /// What comes before the body has bounds that are told; beyond twice as much the connection itself

@@ -28,7 +28,7 @@ use super::{
     fault, graphql, problem,
 };
 use crate::{
-    auth::Right, faults::Fault, graphiql, ids::GlobalId, ports::SeatMark, schema::visible,
+    auth::Right, faults::Fault, graphiql, ids::GlobalId, ops, ports::SeatMark, schema::visible,
 };
 
 /// What a newcomer finds in the editor.
@@ -103,6 +103,30 @@ pub(super) async fn asset(
     // A path that is not UTF-8 names no file.
     match path.ok().and_then(|Path(path)| app.assets.find(&path)) {
         Some(file) => file.response(&headers, Keeping::Public("public, max-age=3600")).await,
+        None => problem(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such file."),
+    }
+}
+
+/// `GET /ops`: the page of whoever runs the engine. It holds no data; what it shows it asks for
+/// with the key that is typed into it.
+pub(super) async fn ops(headers: HeaderMap) -> Response {
+    let policy = HeaderValue::from_static(ops::CONTENT_SECURITY_POLICY);
+    let html = Content::new(HeaderValue::from_static(ops::HTML), Bytes::from_static(ops::PAGE));
+    let mut response = html.response(&headers, Keeping::Public("no-cache")).await;
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    response
+}
+
+/// `GET /ops/…`: the files that the page loads.
+pub(super) async fn ops_asset(
+    path: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
+) -> Response {
+    match path.ok().and_then(|Path(path)| ops::asset(&path)) {
+        Some((kind, bytes)) => {
+            let file = Content::new(HeaderValue::from_static(kind), Bytes::from_static(bytes));
+            file.response(&headers, Keeping::Public("no-cache")).await
+        }
         None => problem(StatusCode::NOT_FOUND, "NOT_FOUND", "There is no such file."),
     }
 }

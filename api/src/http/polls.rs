@@ -78,11 +78,16 @@ struct Answers<T> {
     /// With the bytes that it takes.
     kept: LruCache<Bytes, (T, usize)>,
     bytes: usize,
+    max_bytes: usize,
 }
 
 impl<T> Answers<T> {
     fn new() -> Self {
-        Self { kept: LruCache::new(MAX_ANSWERS), bytes: 0 }
+        Self::with(MAX_ANSWERS, MAX_BYTES)
+    }
+
+    fn with(max_answers: NonZeroUsize, max_bytes: usize) -> Self {
+        Self { kept: LruCache::new(max_answers), bytes: 0, max_bytes }
     }
 
     /// Keeps an answer of so many bytes, in the place of those not asked for longest.
@@ -92,7 +97,7 @@ impl<T> Answers<T> {
         if let Some((_, (_, former))) = self.kept.push(request, (answer, bytes)) {
             self.bytes -= former;
         }
-        while self.bytes > MAX_BYTES {
+        while self.bytes > self.max_bytes {
             let Some((_, (_, oldest))) = self.kept.pop_lru() else { break };
             self.bytes -= oldest;
         }
@@ -160,6 +165,11 @@ mod tests {
         assert_eq!(answers.kept.len(), MAX_ANSWERS.get());
         assert_eq!(answers.bytes, MAX_ANSWERS.get() * 114, "who made room is not counted");
         assert!(answers.kept.contains(&request(9_999)) && !answers.kept.contains(&request(0)));
+        // The control: without the bound they are all there.
+        let far = NonZeroUsize::new(100_000).expect("more than none");
+        let mut boundless = Answers::with(far, MAX_BYTES);
+        (0..10_000).for_each(|number| boundless.keep(request(number), (), 100));
+        assert_eq!(boundless.kept.len(), 10_000);
     }
 
     #[test]
@@ -168,6 +178,11 @@ mod tests {
         (0..100).for_each(|number| answers.keep(request(number), (), 1 << 20));
         assert_eq!(answers.kept.len(), 31, "of 1 MiB and a little each");
         assert!(answers.bytes <= MAX_BYTES);
+        // The control: without the bound they are all there.
+        let mut boundless = Answers::with(MAX_ANSWERS, usize::MAX);
+        (0..100).for_each(|number| boundless.keep(request(number), (), 1 << 20));
+        assert_eq!(boundless.kept.len(), 100);
+        assert!(boundless.bytes > MAX_BYTES);
         // The same request again and again takes nothing more.
         (0..100).for_each(|_| answers.keep(request(99), (), 1 << 20));
         assert_eq!(answers.kept.len(), 31);

@@ -1,6 +1,6 @@
-//! Shows, venues, organizers and API keys.
+//! Shows, venues, organizers, API keys, and what operators decide.
 
-use hakken_domain::{apikey, organizer, show, venue};
+use hakken_domain::{apikey, operations, organizer, show, venue};
 
 use super::{At, Refusal, SEAT_MAP, SHOW, row};
 use crate::codes::ErrorCode::*;
@@ -97,6 +97,24 @@ pub(super) fn api_key(rejection: &apikey::Rejection) -> Refusal {
             RoleNeedsOrganizer,
             "A key with the role OPERATOR belongs to no organizer, every other key to one.",
             At::Field(&["organizer", "role"]),
+        ),
+    }
+}
+
+pub(super) fn operation(rejection: &operations::Rejection) -> Refusal {
+    use operations::Rejection as R;
+    match rejection {
+        R::SkipUnknown => row(
+            SkipUnknown,
+            "The projection does not leave this event out: `projections { skipped { position } }` \
+             lists those it does.",
+            At::Field(&["position"]),
+        ),
+        R::TooManySkips => row(
+            TooManySkips,
+            "10,000 events are left out already: rebuild the projection with a release that reads \
+             them, and withdraw those.",
+            At::Nowhere,
         ),
     }
 }

@@ -16,14 +16,14 @@ use hakken_commands::engine::CommandError;
 use hakken_domain::{
     Rejection, apikey,
     envelope::{StreamId, StreamKind},
-    inventory as inventories, order as orders, organizer as organizers, show as shows,
+    inventory as inventories, operations, order as orders, organizer as organizers, show as shows,
     ticket as tickets, venue as venues,
 };
 
 use crate::codes::ErrorCode::{self, *};
 
 use self::{
-    catalogue::{api_key, organizer, show, venue},
+    catalogue::{api_key, operation, organizer, show, venue},
     inventory::inventory,
     order::order,
     ticket::ticket,
@@ -103,6 +103,7 @@ pub(crate) fn not_yours(kind: StreamKind) -> Refusal {
         StreamKind::Venue => venue(&venues::Rejection::VenueUnknown),
         StreamKind::Organizer => organizer(&organizers::Rejection::OrganizerUnknown),
         StreamKind::Key => api_key(&apikey::Rejection::ApiKeyUnknown),
+        StreamKind::Operations => operation(&operations::Rejection::SkipUnknown),
     }
 }
 
@@ -116,5 +117,6 @@ fn rejected(rejection: &Rejection) -> Refusal {
         Rejection::Organizer(rejection) => organizer(rejection),
         Rejection::Key(rejection) => api_key(rejection),
         Rejection::Gate(rejection) => match *rejection {},
+        Rejection::Operations(rejection) => operation(rejection),
     }
 }

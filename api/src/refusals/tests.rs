@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use async_graphql::{Value, resolver_utils::enum_value};
 use hakken_commands::desk::DeskRejection;
-use hakken_domain::{Rejection, apikey, inventory, order, organizer, show, ticket, venue};
+use hakken_domain::{Rejection, apikey, operations, inventory, order, organizer, show, ticket, venue};
 
 use super::{desk, rejected};
 use crate::codes::ErrorCode;
@@ -42,7 +42,7 @@ fn what_is_refused_only_in_between_says_to_try_again() {
 fn what_no_client_meets_has_its_code_too() {
     use inventory::Rejection as I;
     use order::Rejection as O;
-    let rejections: [(Rejection, ErrorCode); 17] = [
+    let rejections: [(Rejection, ErrorCode); 18] = [
         (I::LegsOutOfRange.into(), ErrorCode::LegsOutOfRange),
         (I::HoldExists.into(), ErrorCode::HoldExists),
         (I::HoldConfirmedForAnother.into(), ErrorCode::HoldConfirmedForAnother),
@@ -60,6 +60,7 @@ fn what_no_client_meets_has_its_code_too() {
         (venue::Rejection::VenueExists.into(), ErrorCode::VenueExists),
         (organizer::Rejection::OrganizerExists.into(), ErrorCode::OrganizerExists),
         (apikey::Rejection::ApiKeyExists.into(), ErrorCode::ApiKeyExists),
+        (operations::Rejection::TooManySkips.into(), ErrorCode::TooManySkips),
     ];
     let mut told = BTreeMap::new();
     for (rejection, expected) in rejections {

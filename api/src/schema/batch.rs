@@ -7,15 +7,20 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::Hash,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use hakken_domain::names::{OrderId, OrganizerId, ShowId, TicketId, VenueId};
+use hakken_domain::{
+    State,
+    envelope::StreamId,
+    names::{OrderId, OrganizerId, ShowId, TicketId, VenueId},
+};
 use tokio::{sync::oneshot, task::yield_now};
 
 use super::{
     load,
-    types::{Order, Refund, Show, Ticket, Venue},
+    queries::Named,
+    types::{Order, Refund, Sales, SeatMap, Show, Ticket, Venue},
 };
 use crate::{faults::Fault, ports::ApiContext};
 
@@ -28,6 +33,10 @@ pub(crate) struct Batches {
     tickets: Batch<TicketId, Ticket>,
     tickets_of: Batch<OrderId, Vec<Ticket>>,
     refunds_of: Batch<OrderId, Vec<Refund>>,
+    sales_of: Batch<ShowId, Sales>,
+    maps_of_shows: Batch<ShowId, SeatMap>,
+    maps_of_venues: Batch<VenueId, SeatMap>,
+    pub(crate) named: Named,
 }
 
 /// The way from a thing to those that it names, as one caller sees them.
@@ -110,11 +119,69 @@ impl Links<'_> {
     }
 }
 
+impl Links<'_> {
+    /// When and how much one may buy of a show; none before its sales are opened. One alone is
+    /// looked at, so that it is fresh; several come from their read model.
+    pub(crate) async fn sales_of(self, show: ShowId) -> Result<Option<Sales>, Fault> {
+        let Self { api, organizer, batches } = self;
+        let alone = Batches::default();
+        let ask = move |wanted: Vec<ShowId>| async move {
+            let mut found = HashMap::new();
+            if let [show] = *wanted {
+                let sales = load::look(api, organizer, StreamId::inventory(show), |state, _| {
+                    let State::Inventory(state) = state else { return None };
+                    Sales::from_state(state)
+                });
+                found.extend(sales.await?.map(|sales| (show, sales)));
+                return Ok(found);
+            }
+            let views = api.models.sales_of_shows(&wanted).await?;
+            found.extend(views.into_iter().map(|(show, sales)| (show, sales.into())));
+            Ok(found)
+        };
+        batches.unwrap_or(&alone).sales_of.get(show, ask).await
+    }
+
+    /// What a show sells, as its read model has it: it never changes.
+    pub(crate) async fn map_of_show(self, show: ShowId) -> Result<Option<SeatMap>, Fault> {
+        let Self { api, organizer, batches } = self;
+        let alone = Batches::default();
+        let ask = move |wanted: Vec<ShowId>| async move {
+            let maps = api.models.maps_of_shows(organizer, &wanted).await?;
+            Ok(maps.into_iter().map(|(show, map)| (show, SeatMap::Show(map))).collect())
+        };
+        batches.unwrap_or(&alone).maps_of_shows.get(show, ask).await
+    }
+
+    /// The seats and pools of a venue as they are now. One alone is looked at, so that it is fresh;
+    /// several come from their read model.
+    pub(crate) async fn map_of_venue(self, venue: VenueId) -> Result<Option<SeatMap>, Fault> {
+        let Self { api, organizer, batches } = self;
+        let alone = Batches::default();
+        let ask = move |wanted: Vec<VenueId>| async move {
+            let mut found = HashMap::new();
+            if let [venue] = *wanted {
+                let map = load::look(api, organizer, venue, |state, _| {
+                    let State::Venue(venue) = state else { return None };
+                    Some(SeatMap::Venue(Arc::new(venue.seat_map()?.clone())))
+                });
+                found.extend(map.await?.map(|map| (venue, map)));
+                return Ok(found);
+            }
+            let maps = api.models.venue_seat_maps(&wanted).await?;
+            let maps = maps.into_iter().map(|(id, map)| (id, SeatMap::Venue(Arc::new(map))));
+            found.extend(maps);
+            Ok(found)
+        };
+        batches.unwrap_or(&alone).maps_of_venues.get(venue, ask).await
+    }
+}
+
 type Answered<V> = Result<Option<V>, Fault>;
 type Waiting<K, V> = Vec<(K, oneshot::Sender<Answered<V>>)>;
 
 /// What is wanted of one kind.
-struct Batch<K, V>(Mutex<Waiting<K, V>>);
+pub(crate) struct Batch<K, V>(Mutex<Waiting<K, V>>);
 
 impl<K, V> Default for Batch<K, V> {
     fn default() -> Self {
@@ -148,7 +215,7 @@ impl<K, V> Drop for Asking<'_, K, V> {
 
 impl<K: Copy + Eq + Hash, V: Clone> Batch<K, V> {
     /// What is found for a key. `ask` is asked once for all keys that are wanted now.
-    async fn get<F>(&self, key: K, ask: impl Fn(Vec<K>) -> F) -> Answered<V>
+    pub(crate) async fn get<F>(&self, key: K, ask: impl Fn(Vec<K>) -> F) -> Answered<V>
     where
         F: Future<Output = Result<HashMap<K, V>, Fault>>,
     {

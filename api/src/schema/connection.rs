@@ -99,7 +99,7 @@ macro_rules! connection {
             #[derive(async_graphql::SimpleObject)]
             pub struct $connection {
                 /// The elements of the page, each with its cursor.
-                pub edges: Vec<$edge>,
+                pub edges: $crate::schema::pace::Together<$edge>,
                 /// Where the page stands in the list.
                 pub page_info: $crate::schema::connection::PageInfo,
             }
@@ -126,7 +126,7 @@ macro_rules! connection {
                         start_cursor: edges.first().map(|edge| edge.cursor.clone()),
                         end_cursor: edges.last().map(|edge| edge.cursor.clone()),
                     };
-                    Self { edges, page_info }
+                    Self { edges: $crate::schema::pace::Together(edges), page_info }
                 }
             }
         )*

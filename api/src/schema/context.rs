@@ -13,7 +13,10 @@ use crate::{
     faults::Fault,
     metrics::Metrics,
     ports::ApiContext,
-    schema::batch::{Batches, Links},
+    schema::{
+        batch::{Batches, Links},
+        queries::Named,
+    },
 };
 
 /// The value of a nullable field. One that fails is null and has its error beside the data; its
@@ -76,6 +79,11 @@ impl<'a> Asked<'a> {
     /// The caller, if they have the right.
     pub(crate) fn with(&self, right: Right) -> Result<&'a Caller, Fault> {
         self.anybody.with(right)
+    }
+
+    /// Where what is asked for by its id is asked for together.
+    pub(crate) fn named(&self) -> Option<&'a Named> {
+        self.batches.map(|batches| &batches.named)
     }
 
     /// Where the fields of this request ask together for what they link to.

@@ -6,6 +6,7 @@ pub(crate) mod context;
 mod feed;
 mod load;
 mod mutations;
+pub(crate) mod pace;
 mod queries;
 mod scalars;
 mod subscriptions;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use axum::{
     Router,
     body::Bytes,
-    extract::State,
+    extract::{DefaultBodyLimit, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
     routing::post,
@@ -20,7 +20,7 @@ use hakken_adapters::{
 };
 use hakken_api::{
     ApiContext, Bare, KeyLimits, LiveLimits, SeatMapOptions, SeatMapProblem, SeatMapReader,
-    SecretSource, create_operator_key, router,
+    SecretSource, Telemetry, create_operator_key, router,
 };
 use hakken_commands::{
     WriteOptions, WriteSide,
@@ -66,13 +66,19 @@ impl Door {
         runtime.block_on(door.serve())
     }
 
-    async fn serve(self) -> Result<()> {
+    /// The door in this very program, and an operator's key.
+    pub async fn here(self) -> Result<(Router, String)> {
         let api = engine().await?;
         let key = create_operator_key(api.write.desk(), &api.secret, &Secrets).await?;
         let router = match self {
             Self::Gate => router(api),
             Self::Plain => plain(api),
         };
+        Ok((router, key))
+    }
+
+    async fn serve(self) -> Result<()> {
+        let (router, key) = self.here().await?;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         println!("Hakken serves http://{}/graphql\n{key}", listener.local_addr()?);
         Ok(axum::serve(listener, router).await?)
@@ -86,7 +92,9 @@ fn plain(api: ApiContext) -> Router {
             Err(error) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
         }
     }
-    Router::new().route("/graphql", post(handler)).with_state(Bare::new(api))
+    // The hall of 40,000 seats comes in one body; the gate has its own bound.
+    let whole = DefaultBodyLimit::disable();
+    Router::new().route("/graphql", post(handler)).layer(whole).with_state(Bare::new(api))
 }
 
 async fn engine() -> Result<ApiContext> {
@@ -114,6 +122,7 @@ async fn engine() -> Result<ApiContext> {
         version: "bench".to_owned(),
         live: LiveLimits::default(),
         limits: KeyLimits::default(),
+        telemetry: Telemetry::default(),
     })
 }
 

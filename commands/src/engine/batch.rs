@@ -118,6 +118,17 @@ impl Batch {
         std::mem::take(&mut self.places)
     }
 
+    /// Tells which events sampled commands bring about.
+    pub(super) fn announce(&self) {
+        for Item { pending, answer } in &self.items {
+            if let (Some(trace), Answer::Happened(range)) = (&pending.trace, answer)
+                && let Some(place) = self.place(pending.stream)
+            {
+                trace.appending(&self.parts[place].events[range.clone()]);
+            }
+        }
+    }
+
     /// Takes the events out, to be appended.
     pub(super) fn take_events(&mut self) -> Vec<Append> {
         self.parts

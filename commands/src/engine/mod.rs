@@ -4,17 +4,17 @@
 //! n + 1 is thrown away and decided again. Callers are answered only after durability.
 
 mod batch;
+mod counters;
 mod entry;
+mod kinds;
 mod load;
 mod run;
 mod shelf;
+mod traced;
 
 use std::{
     any::Any,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
 };
 
 use hakken_domain::{
@@ -30,9 +30,13 @@ use tokio::{
 use crate::{
     clock::{Clock, Ids},
     store::{EventStore, SideStore},
+    trace::Tracer,
 };
+pub use counters::{BatchSizes, CommitTimes, Counted, Counters, Histogram, Outcome, Tally};
 use entry::KeyHash;
+pub use kinds::CommandKind;
 use shelf::Shelf;
+use traced::Traced;
 
 /// Who asks, for whom, and how a repetition is recognised.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,35 +161,6 @@ pub enum Health {
     Stopped,
 }
 
-/// Counters of the loop since its start.
-#[derive(Debug, Default)]
-pub struct Counters {
-    /// Commands that wait or are under way.
-    pub waiting: AtomicUsize,
-    /// Commands that brought events about.
-    pub happened: AtomicU64,
-    /// Commands refused by the rules.
-    pub rejected: AtomicU64,
-    /// Commands refused because too many waited.
-    pub busy: AtomicU64,
-    /// Events appended.
-    pub events: AtomicU64,
-    /// Batches made durable.
-    pub batches: AtomicU64,
-    /// Questions answered by what lies ready, without the loop.
-    pub shelved: AtomicU64,
-    /// Questions answered with what was not durable yet.
-    pub glances: AtomicU64,
-    /// Appends that met another version of their stream.
-    pub conflicts: AtomicU64,
-    /// Microseconds spent on making batches durable.
-    pub commit_micros: AtomicU64,
-    /// Streams kept in memory.
-    pub streams: AtomicUsize,
-    /// The newest position that the loop has made durable.
-    pub position: AtomicU64,
-}
-
 /// A handle to the write loop. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
@@ -200,6 +175,7 @@ struct Inner {
     waiting: usize,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn Ids>,
+    tracer: Option<Arc<dyn Tracer>>,
 }
 
 /// What the loop is asked to do.
@@ -219,6 +195,8 @@ struct Pending {
     key_hash: Option<KeyHash>,
     ask: Ask,
     place: Place,
+    /// Only of commands that are sampled.
+    trace: Option<Box<Traced>>,
 }
 
 enum Ask {
@@ -289,30 +267,43 @@ impl Engine {
 
     /// The same on another runtime: the loop does not wait behind the thousands whom it answers.
     pub fn start_on(runtime: &Handle, ports: Ports, limits: Limits) -> Self {
+        Self::start_traced(runtime, ports, limits, None)
+    }
+
+    /// The same; what is sampled is told to the tracer.
+    pub fn start_traced(
+        runtime: &Handle,
+        ports: Ports,
+        limits: Limits,
+        tracer: Option<Arc<dyn Tracer>>,
+    ) -> Self {
         let (inbox, work) = mpsc::unbounded_channel();
         let (health_out, health) = watch::channel(Health::Working);
         let counters = Arc::new(Counters::default());
         let waiting = limits.waiting;
         let (clock, ids) = (ports.clock.clone(), ports.ids.clone());
         let shelf = Arc::new(Shelf::new());
-        let run =
-            run::run(ports, limits, work, shelf.clone(), counters.clone(), health_out.clone());
-        let run = runtime.spawn(run);
+        let gear =
+            run::Gear { shelf: shelf.clone(), counters: counters.clone(), tracer: tracer.clone() };
+        let run = runtime.spawn(run::run(ports, limits, work, gear, health_out.clone()));
         runtime.spawn(async move {
             // It never ends by a panic but for a bug: then, too, this process must not go on.
             if run.await.is_err() {
                 health_out.send_replace(Health::Failed);
             }
         });
-        Self { inner: Arc::new(Inner { inbox, shelf, counters, health, waiting, clock, ids }) }
+        let inner = Inner { inbox, shelf, counters, health, waiting, clock, ids, tracer };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Decides a command and answers when what it brought about is durable.
     pub async fn execute(&self, request: Request) -> Result<Receipt, CommandError> {
         let Request { stream, command, asker, creates } = request;
         let key_hash = asker.key.as_ref().map(|(key, _)| KeyHash::of(key));
+        let tracer = self.inner.tracer.as_ref();
+        let trace = tracer.and_then(|tracer| Traced::begin(tracer, &command, stream.kind));
         let (reply, answer) = oneshot::channel();
-        self.send(stream, creates, key_hash, Ask::Execute { command, asker, reply })?;
+        self.send(stream, creates, key_hash, Ask::Execute { command, asker, reply }, trace)?;
         answer.await.unwrap_or(Err(CommandError::Unavailable))
     }
 
@@ -326,7 +317,7 @@ impl Engine {
         let Some((key, _)) = &asker.key else { return Ok(None) };
         let key_hash = Some(KeyHash::of(key));
         let (reply, answer) = oneshot::channel();
-        self.send(stream, false, key_hash, Ask::Recall { asker, reply })?;
+        self.send(stream, false, key_hash, Ask::Recall { asker, reply }, None)?;
         answer.await.unwrap_or(Err(CommandError::Unavailable))
     }
 
@@ -374,11 +365,17 @@ impl Engine {
             }
             None => {
                 let (reply, answer) = oneshot::channel();
-                self.send(stream, false, None, Ask::Read { tenant, question, sight, reply })?;
+                let ask = Ask::Read { tenant, question, sight, reply };
+                self.send(stream, false, None, ask, None)?;
                 answer.await.unwrap_or(Err(CommandError::Unavailable))?
             }
         };
         Ok(*answer.downcast().expect("the question gives an R"))
+    }
+
+    /// Most commands and questions that may wait or be under way at once.
+    pub fn most_waiting(&self) -> usize {
+        self.inner.waiting
     }
 
     /// Counters since the start.
@@ -421,6 +418,7 @@ impl Engine {
         creates: bool,
         key_hash: Option<KeyHash>,
         ask: Ask,
+        trace: Option<Box<Traced>>,
     ) -> Result<(), CommandError> {
         let counters = &self.inner.counters;
         if counters.waiting.fetch_add(1, Ordering::Relaxed) >= self.inner.waiting {
@@ -429,7 +427,8 @@ impl Engine {
             return Err(CommandError::Busy);
         }
         let place = Place(counters.clone());
-        let pending = Pending { stream, creates, attempts: 0, fresh: false, key_hash, ask, place };
+        let (attempts, fresh) = (0, false);
+        let pending = Pending { stream, creates, attempts, fresh, key_hash, ask, place, trace };
         self.inner
             .inbox
             .send(Work::Decide(Box::new(pending)))

@@ -87,11 +87,11 @@ fn is_shown(kind: StreamKind) -> bool {
 
 impl Shelf {
     pub(super) fn new() -> Self {
-        Self::with_bytes(MAX_BYTES)
+        Self::with(MAX_STREAMS, MAX_BYTES)
     }
 
-    fn with_bytes(max_bytes: usize) -> Self {
-        Self(Mutex::new(Streams { shown: LruCache::new(MAX_STREAMS), bytes: 0, max_bytes }))
+    fn with(max_streams: NonZeroUsize, max_bytes: usize) -> Self {
+        Self(Mutex::new(Streams { shown: LruCache::new(max_streams), bytes: 0, max_bytes }))
     }
 
     fn streams(&self) -> MutexGuard<'_, Streams> {
@@ -161,13 +161,19 @@ mod tests {
         shelf.look(Tenant::Any, stream, &mut question).is_some()
     }
 
+    /// How many of so many lie there, when all of them were shown.
+    fn there_of(all: u32, shelf: &Shelf, facts: &Facts) -> usize {
+        (0..all).for_each(|number| shelf.show(stream(number), facts));
+        (0..all).filter(|number| lies(shelf, stream(*number))).count()
+    }
+
     #[test]
     fn what_lies_ready_is_bounded_by_bytes_and_the_oldest_makes_room() {
-        let (shelf, facts) = (Shelf::with_bytes(10_000), organizer(100));
-        (0..500).for_each(|number| shelf.show(stream(number), &facts));
-        let there = (0..500).filter(|number| lies(&shelf, stream(*number))).count();
+        let (shelf, facts) = (Shelf::with(MAX_STREAMS, 10_000), organizer(100));
         let most = 10_000 / Shown::of(&facts).bytes;
-        assert_eq!(there, most, "of 500 streams");
+        assert_eq!(there_of(500, &shelf, &facts), most, "of 500 streams");
+        // The control: without the bound they are all there.
+        assert_eq!(there_of(500, &Shelf::with(MAX_STREAMS, usize::MAX), &facts), 500);
         assert!(lies(&shelf, stream(499)) && !lies(&shelf, stream(0)));
         // The same stream again and again, and streams that are taken down, take nothing more.
         (0..500).for_each(|_| shelf.show(stream(499), &facts));
@@ -180,10 +186,16 @@ mod tests {
     fn what_lies_ready_is_bounded_by_number() {
         let (shelf, facts) = (Shelf::new(), organizer(1));
         let all = MAX_STREAMS.get() as u32 + 100;
-        (0..all).for_each(|number| shelf.show(stream(number), &facts));
-        let there = (0..all).filter(|number| lies(&shelf, stream(*number))).count();
-        assert_eq!(there, MAX_STREAMS.get());
+        assert_eq!(there_of(all, &shelf, &facts), MAX_STREAMS.get());
+        // The control: without the bound they are all there.
+        let far = NonZeroUsize::new(100_000).expect("more than none");
+        let boundless = Shelf::with(far, MAX_BYTES);
+        assert_eq!(there_of(all, &boundless, &facts), all as usize);
         let each = Shown::of(&facts).bytes;
-        assert_eq!(shelf.streams().bytes, there * each, "who made room is not counted any more");
+        assert_eq!(
+            shelf.streams().bytes,
+            MAX_STREAMS.get() * each,
+            "who made room is not counted any more"
+        );
     }
 }

@@ -14,6 +14,7 @@ pub use checkout::{Checkout, ticket_of};
 pub use duty::Duty;
 pub use ledger::Ledger;
 pub use refunds::Refunds;
+pub(crate) use runner::start_traced;
 pub use runner::{Process, ProcessHandle, Retry, start};
 pub use sweeper::{Sweeper, start_sweeper};
 

@@ -20,7 +20,10 @@ use tokio::{
 use tracing::{debug, error, info, warn};
 
 use super::{Duty, Ledger};
-use crate::store::{EventStore, SideStore, StoreError};
+use crate::{
+    store::{EventStore, SideStore, StoreError},
+    trace::{Tracer, within},
+};
 
 /// Something stood in the way; the event is answered again, from the beginning, a little later.
 #[derive(Debug)]
@@ -163,6 +166,18 @@ pub fn start(
     duty: Duty,
     far_behind: u64,
 ) -> ProcessHandle {
+    start_traced(process, store, side, duty, far_behind, None)
+}
+
+/// The same; the answers to what was sampled are told to the tracer.
+pub(crate) fn start_traced(
+    process: Arc<dyn Process>,
+    store: Arc<dyn EventStore>,
+    side: Arc<dyn SideStore>,
+    duty: Duty,
+    far_behind: u64,
+    tracer: Option<Arc<dyn Tracer>>,
+) -> ProcessHandle {
     let shared = Arc::new(Mutex::new(Shared::default()));
     let (stop, stopped) = watch::channel(false);
     let name = process.name();
@@ -171,6 +186,7 @@ pub fn start(
         store,
         side,
         duty,
+        tracer,
         far_behind,
         known: Known::default(),
         shared: shared.clone(),
@@ -187,6 +203,7 @@ struct Runner {
     store: Arc<dyn EventStore>,
     side: Arc<dyn SideStore>,
     duty: Duty,
+    tracer: Option<Arc<dyn Tracer>>,
     far_behind: u64,
     known: Known,
     shared: Arc<Mutex<Shared>>,
@@ -372,13 +389,21 @@ impl Runner {
     fn begin(&mut self, event: Arc<StoredEvent>) {
         let process = self.process.clone();
         let shared = self.shared.clone();
+        let tracer = self.tracer.as_ref();
+        let span = tracer.and_then(|tracer| tracer.answering(process.name(), event.id));
+        let name = span.as_ref().map(|span| span.name());
         self.under_way.push(Box::pin(async move {
             let mut pause = Pause::default();
-            while let Err(Retry(reason)) = process.react(&event).await {
+            let mut retries = 0;
+            while let Err(Retry(reason)) = within(name, process.react(&event)).await {
+                retries += 1;
                 lock(&shared).retries += 1;
                 let (process, position) = (process.name(), event.position);
                 warn!(process, %position, reason, "answer to be tried again");
                 pause.wait().await;
+            }
+            if let Some(span) = span {
+                span.end(retries);
             }
             event
         }));

@@ -201,7 +201,8 @@ impl Audit {
             | Event::Venue(_)
             | Event::Organizer(_)
             | Event::Key(_)
-            | Event::Gate(_) => Ok(()),
+            | Event::Gate(_)
+            | Event::Operations(_) => Ok(()),
         }
     }
 

@@ -4,12 +4,12 @@ use ulid::Ulid;
 
 use crate::{
     Event, apikey,
-    envelope::{Fingerprint, Metadata},
+    envelope::{Fingerprint, Metadata, Position},
     gate, inventory,
     legs::Legs,
     money::Currency,
     names::*,
-    order, organizer,
+    operations, order, organizer,
     seatmap::{Point, Pool, Row, Seat, SeatMap, Section},
     show, ticket,
     time::Timestamp,
@@ -28,6 +28,7 @@ pub fn events() -> Vec<(Event, bool)> {
         scans(),
         shows(),
         settings(),
+        decisions(),
     ];
     streams.into_iter().flatten().collect()
 }
@@ -431,4 +432,18 @@ fn settings() -> Vec<(Event, bool)> {
         (key(Role::Operator, None).into(), true),
         (apikey::Event::ApiKeyRevoked(ApiKeyRevoked {}).into(), false),
     ]
+}
+
+fn decisions() -> Vec<(Event, bool)> {
+    use operations::{Event as E, EventSkipped, SkipWithdrawn};
+    let projection = ProjectionName::new("issuance_history").expect("a good name");
+    let skipped = EventSkipped {
+        projection: projection.clone(),
+        event: EventId(id(14)),
+        position: Position(1_234_567),
+        kind: "ticket-voided".to_owned(),
+        reason: reason(),
+    };
+    let withdrawn = SkipWithdrawn { projection, event: EventId(id(14)), reason: reason() };
+    vec![(E::EventSkipped(skipped).into(), false), (E::SkipWithdrawn(withdrawn).into(), false)]
 }

@@ -6,7 +6,12 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use crate::rows::{BuildId, ColumnKind, Key, Query, Row, RowError, RowStore, Table, Value};
+use hakken_domain::names::ShowId;
+
+use crate::rows::{
+    BuildId, Changes, ColumnKind, Filter, Key, Query, Row, RowError, RowStore, Table, TableChanges,
+    Value,
+};
 
 const PAGE: usize = 2_000;
 
@@ -53,7 +58,8 @@ pub(super) async fn compare(
 ) -> Result<Comparison, RowError> {
     let mut comparison = Comparison { tables: Vec::new(), first_difference: None };
     for table in tables {
-        let (compared, difference) = compare_table(rows, table, served, rebuilt).await?;
+        let (served, rebuilt) = (Scan::new(rows, served, table), Scan::new(rows, rebuilt, table));
+        let (compared, difference) = compare_table(served, rebuilt, |_, _| {}).await?;
         comparison.tables.push(compared);
         if comparison.first_difference.is_none() {
             comparison.first_difference = difference;
@@ -62,11 +68,42 @@ pub(super) async fn compare(
     Ok(comparison)
 }
 
+/// Compares the rows of one show, and says what makes the served ones equal to the others.
+pub(super) async fn compare_show(
+    rows: &dyn RowStore,
+    tables: &'static [(&'static Table, &'static str)],
+    served: BuildId,
+    rebuilt: BuildId,
+    show: ShowId,
+) -> Result<(Comparison, Changes), RowError> {
+    let mut comparison = Comparison { tables: Vec::new(), first_difference: None };
+    let mut changes = Changes::new();
+    for (table, column) in tables {
+        let scan = |build| Scan::new(rows, build, table).only(Filter::is(column, show));
+        let (mut upserts, mut deletes) = (Vec::new(), Vec::new());
+        let change = |served: Option<&Row>, rebuilt: Option<&Row>| match (served, rebuilt) {
+            (_, Some(rebuilt)) => upserts.push(rebuilt.clone()),
+            (Some(served), None) => deletes.push(served[..table.key].to_vec()),
+            (None, None) => {}
+        };
+        let (compared, difference) = compare_table(scan(served), scan(rebuilt), change).await?;
+        comparison.tables.push(compared);
+        if comparison.first_difference.is_none() {
+            comparison.first_difference = difference;
+        }
+        if !upserts.is_empty() || !deletes.is_empty() {
+            changes.push(TableChanges { table, upserts, deletes });
+        }
+    }
+    Ok((comparison, changes))
+}
+
 /// The rows of one table, page by page.
 struct Scan<'a> {
     rows: &'a dyn RowStore,
     build: BuildId,
     table: &'static Table,
+    filters: Vec<Filter>,
     page: VecDeque<Row>,
     after: Option<Key>,
     ended: bool,
@@ -76,13 +113,18 @@ struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     fn new(rows: &'a dyn RowStore, build: BuildId, table: &'static Table) -> Self {
-        let page = VecDeque::new();
-        Self { rows, build, table, page, after: None, ended: false, count: 0, digest: 0 }
+        let (filters, page) = (Vec::new(), VecDeque::new());
+        Self { rows, build, table, filters, page, after: None, ended: false, count: 0, digest: 0 }
+    }
+
+    fn only(self, filter: Filter) -> Self {
+        Self { filters: vec![filter], ..self }
     }
 
     async fn fill(&mut self) -> Result<(), RowError> {
         if self.page.is_empty() && !self.ended {
-            let query = Query::all(self.table, self.after.take(), PAGE);
+            let all = Query::all(self.table, self.after.take(), PAGE);
+            let query = Query { filters: self.filters.clone(), ..all };
             let rows = self.rows.query(self.build, query).await?;
             self.ended = rows.len() < PAGE;
             self.after = rows.last().map(|row| row[..self.table.key].to_vec());
@@ -101,14 +143,13 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// Goes through the rows of both; `differ` hears of those that differ.
 async fn compare_table(
-    rows: &dyn RowStore,
-    table: &'static Table,
-    served: BuildId,
-    rebuilt: BuildId,
+    mut served: Scan<'_>,
+    mut rebuilt: Scan<'_>,
+    mut differ: impl FnMut(Option<&Row>, Option<&Row>),
 ) -> Result<(TableComparison, Option<String>), RowError> {
-    let mut served = Scan::new(rows, served, table);
-    let mut rebuilt = Scan::new(rows, rebuilt, table);
+    let table = served.table;
     let mut differences = 0;
     let mut first = None;
     loop {
@@ -124,6 +165,7 @@ async fn compare_table(
         let b = if order.is_ge() { rebuilt.take() } else { None };
         if a != b {
             differences += 1;
+            differ(a.as_ref(), b.as_ref());
             if first.is_none() {
                 first = Some(in_words(table, a.as_ref(), b.as_ref()));
             }

@@ -2,6 +2,7 @@
 
 use std::{
     any::Any,
+    collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -10,9 +11,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use hakken_domain::{
     envelope::{Position, StoredEvent, StreamId},
     guard::Guard,
+    names::EventId,
 };
 use tokio::task::JoinSet;
 
+use super::show::OneShow;
 use crate::{
     feed::{EventFeed, FeedError},
     projection::{self, Fold, Projection},
@@ -32,6 +35,8 @@ const ORIGINS_AT_ONCE: usize = 8;
 pub struct Poison {
     /// Its position.
     pub position: Position,
+    /// Its id.
+    pub event: EventId,
     /// Its kind, as stored.
     pub kind: String,
     /// Its stream.
@@ -64,6 +69,8 @@ impl From<RowError> for Fault {
 pub(super) struct Sources {
     pub(super) rows: Arc<dyn RowStore>,
     pub(super) feed: Arc<dyn EventFeed>,
+    /// Events that the projection leaves out.
+    pub(super) skipped: Arc<HashSet<EventId>>,
 }
 
 /// The writer of one build. After an error it must be thrown away: what it remembers may not be
@@ -79,6 +86,8 @@ pub(super) struct Folding {
     /// The commit under way and where it leads. It is ended with this.
     committing: JoinSet<Result<Checkpoint, RowError>>,
     fold: Box<dyn Fold>,
+    /// Only what bears on the rows of one show is folded.
+    only: Option<OneShow>,
 }
 
 impl Folding {
@@ -90,7 +99,17 @@ impl Folding {
     ) -> Self {
         let fold = (projection.fold)();
         let (folded, committing) = (checkpoint, JoinSet::new());
-        Self { projection, sources, build, checkpoint, folded, committing, fold }
+        Self { projection, sources, build, checkpoint, folded, committing, fold, only: None }
+    }
+
+    /// The same for one show alone.
+    pub(super) fn of_one_show(self, show: OneShow) -> Self {
+        Self { only: Some(show), ..self }
+    }
+
+    /// Of which projection.
+    pub(super) fn projection(&self) -> Projection {
+        self.projection
     }
 
     /// Up to where it is folded, stored or not.
@@ -143,7 +162,12 @@ impl Folding {
     /// Folds events that come after those before. What they did waits for a commit.
     pub(super) async fn fold(&mut self, events: &[Arc<StoredEvent>]) -> Result<(), Fault> {
         let Some(last) = events.last() else { return Ok(()) };
-        let wanted = events.iter().filter(|event| self.projection.wants(event));
+        let (projection, skipped, only) = (&self.projection, &self.sources.skipped, &mut self.only);
+        let wanted = events.iter().filter(|event| {
+            projection.wants(event)
+                && !skipped.contains(&event.id)
+                && only.as_mut().is_none_or(|only| only.includes(event))
+        });
         let mine: Vec<&Arc<StoredEvent>> = wanted.collect();
         self.load_needed(&mine).await?;
         for chunk in mine.chunks(BREATH) {
@@ -245,7 +269,7 @@ impl Folding {
 
 fn poison(event: &StoredEvent, reason: String) -> Poison {
     let StoredEvent { position, stream, .. } = *event;
-    Poison { position, kind: event.kind.to_string(), stream, reason }
+    Poison { position, event: event.id, kind: event.kind.to_string(), stream, reason }
 }
 
 /// A fold panicked. Its projection stops there: the same event would bring the same panic, and
@@ -275,15 +299,16 @@ pub(crate) fn poison_reason(poison: &Poison) -> String {
     format!("{}: {}", poison.kind, poison.reason)
 }
 
-/// Folds events that are all there are, in memory: what was asked for and not put by an earlier
-/// event does not exist.
+/// Folds events that are all there are but for those that are left out, in memory: what was asked
+/// for and not put by an earlier event does not exist.
 pub(crate) fn fold_all(
     fold: &mut dyn Fold,
     projection: &Projection,
     events: &[Arc<StoredEvent>],
+    skipped: &HashSet<EventId>,
 ) -> Result<(), Poison> {
     for event in events {
-        if projection.wants(event) {
+        if projection.wants(event) && !skipped.contains(&event.id) {
             needs(fold, event)?;
             while !projection::missing(fold).is_empty() {
                 needs(fold, event)?;

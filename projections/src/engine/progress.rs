@@ -29,9 +29,13 @@ impl Meter {
         self.seen.clear();
     }
 
-    /// Positions a second.
-    pub(super) fn rate(&self) -> Option<f64> {
+    /// Positions a second. None before there are two moments to tell it from, and when the last of
+    /// them is too long ago to say anything about now.
+    pub(super) fn rate(&self, now: Instant) -> Option<f64> {
         let (first, last) = (self.seen.front()?, self.seen.back()?);
+        if now.duration_since(last.0) > WINDOW {
+            return None;
+        }
         let seconds = last.0.duration_since(first.0).as_secs_f64();
         let done = last.1.checked_sub(first.1)?;
         (seconds > 0.0 && done > 0).then(|| done as f64 / seconds)
@@ -46,13 +50,17 @@ mod tests {
     fn the_rate_is_that_of_the_last_seconds() {
         let start = Instant::now();
         let mut meter = Meter::default();
-        assert_eq!(meter.rate(), None);
+        assert_eq!(meter.rate(start), None);
         for second in 0..=100 {
             let done = if second <= 50 { second } else { 50 + (second - 50) * 100 };
             meter.record(start + Duration::from_secs(second), done);
         }
-        assert_eq!(meter.rate(), Some(100.0));
+        let last = start + Duration::from_secs(100);
+        assert_eq!(meter.rate(last), Some(100.0));
+        assert_eq!(meter.rate(last + WINDOW), Some(100.0));
+        let stalled = last + WINDOW + Duration::from_millis(1);
+        assert_eq!(meter.rate(stalled), None, "what stands still has no time left to tell");
         meter.forget();
-        assert_eq!(meter.rate(), None);
+        assert_eq!(meter.rate(last), None);
     }
 }

@@ -1,31 +1,18 @@
-//! Builds a projection anew beside the served rows: to replace them, or only to compare them.
+//! Builds of a projection beside its served rows: to replace them, to replace those of one show,
+//! to serve former ones again, or only to compare them. Who may begin, halt and end one.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use futures_util::FutureExt;
-use hakken_domain::{envelope::Position, guard::Guard};
-use tokio::{
-    sync::watch,
-    time::{Duration, Instant},
-};
+use hakken_domain::envelope::Position;
+use tokio::{sync::watch, time::Instant};
 use tracing::{info, warn};
 
 use super::{
-    BuildKind, BuildPhase, BuildProgress, Comparison, Engine, Shared, UnknownProjection,
-    bulk::{Bulk, Step},
-    compare,
-    folding::{Fault, Folding},
-    lock, poison_reason,
-    progress::Meter,
-    runner,
+    BuildKind, BuildPhase, BuildProgress, Comparison, Engine, UnknownProjection, build::BuildTask,
+    former, lock, progress::Meter,
 };
-use crate::{
-    feed::FeedError,
-    rows::{Build, BuildId, Checkpoint, Purpose, RowError},
-};
-
-/// Positions behind the served rows from which a build catches up while those stand still.
-const CLOSE: u64 = 1_000;
+use crate::{feed::FeedError, rows::RowError};
 
 /// What a build found.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,8 +29,10 @@ pub struct BuildReport {
     pub seconds: f64,
     /// How much of it passed until the rows were there with their indexes, caught up.
     pub folding_seconds: f64,
-    /// Positions that this process folded.
+    /// Positions that this process folded; of one show's own stream, events.
     pub folded: u64,
+    /// Positions of events that were left out, as operators recorded it.
+    pub skipped: Vec<Position>,
 }
 
 impl BuildReport {
@@ -62,6 +51,21 @@ pub enum BuildError {
     /// Another build of this projection is under way.
     #[error("{0} is being built already")]
     UnderWay(&'static str),
+    /// Its rows cannot be told apart by shows.
+    #[error(
+        "the rows of one show of {projection} cannot be rebuilt alone, since some are of several shows at once: rebuild all of it; one show can be rebuilt of {can}"
+    )]
+    NotByShow {
+        /// Which projection.
+        projection: &'static str,
+        /// Those of which one show can be rebuilt.
+        can: String,
+    },
+    /// There are no former rows.
+    #[error(
+        "{0} keeps no rows that were served before: they are kept for a day after a rebuild. `hakken projections` lists them"
+    )]
+    NoFormer(&'static str),
     /// It met an event that it cannot fold.
     #[error("it cannot fold the event at position {position}: {reason}")]
     Poisoned {
@@ -70,6 +74,17 @@ pub enum BuildError {
         /// What is wrong.
         reason: String,
     },
+    /// Its rows differ from the served ones, and from those of a second fold of the same events.
+    #[error(
+        "the events were folded twice, and not with the same outcome, so nothing was replaced: {difference}. Rebuild once more; if that is said again, the disk or memory of this machine may be at fault"
+    )]
+    Unconfirmed {
+        /// The first difference, in words.
+        difference: String,
+    },
+    /// Somebody ended it.
+    #[error("somebody ended it")]
+    Cancelled,
     /// The events or the rows could not be reached. A rebuild goes on where it was when it is
     /// asked for again.
     #[error("{0}")]
@@ -91,29 +106,41 @@ impl From<FeedError> for BuildError {
     }
 }
 
+/// What people want of a build.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Wish {
+    pub(super) paused: bool,
+    pub(super) cancelled: bool,
+    /// The engine closes: whoever waits for a person must see that.
+    pub(super) closing: bool,
+}
+
+type Outcome = watch::Receiver<Option<Result<BuildReport, BuildError>>>;
+
 /// The build of a projection that is under way, and what became of the last one.
 #[derive(Debug, Default)]
 pub(super) struct Slot {
-    running: Option<Running>,
+    pub(super) running: Option<Running>,
     last: Option<Result<BuildReport, BuildError>>,
 }
 
 #[derive(Debug)]
-struct Running {
+pub(super) struct Running {
     kind: BuildKind,
-    phase: BuildPhase,
-    paused: watch::Sender<bool>,
-    done: u64,
-    meter: Meter,
-    outcome: watch::Receiver<Option<Result<BuildReport, BuildError>>>,
+    pub(super) phase: BuildPhase,
+    pub(super) wish: watch::Sender<Wish>,
+    pub(super) done: u64,
+    pub(super) meter: Meter,
+    outcome: Outcome,
 }
 
 impl Slot {
     /// How far the build is, on its way to where the served rows are.
     pub(super) fn progress(&self, served: Position) -> Option<BuildProgress> {
         let running = self.running.as_ref()?;
-        let paused = *running.paused.borrow();
-        let rate = if paused { None } else { running.meter.rate() };
+        let paused = running.wish.borrow().paused;
+        let is_folding = matches!(running.phase, BuildPhase::Folding | BuildPhase::Confirming);
+        let rate = running.meter.rate(Instant::now()).filter(|_| is_folding && !paused);
         let total = served.0.max(running.done);
         Some(BuildProgress {
             kind: running.kind,
@@ -126,10 +153,15 @@ impl Slot {
         })
     }
 
+    /// Why there is a build under way, if there is one.
+    pub(super) fn running_kind(&self) -> Option<BuildKind> {
+        self.running.as_ref().map(|running| running.kind)
+    }
+
     /// The engine closes: whoever waits for a person must see that.
-    pub(super) fn end_pause(&self) {
+    pub(super) fn close(&self) {
         if let Some(running) = &self.running {
-            running.paused.send_replace(false);
+            running.wish.send_modify(|wish| wish.closing = true);
         }
     }
 
@@ -142,27 +174,29 @@ impl Slot {
     }
 }
 
-type Outcome = watch::Receiver<Option<Result<BuildReport, BuildError>>>;
-
 impl Engine {
-    /// Starts a build; says how to hear of its end. If one of the same kind is under way, it is
-    /// that one.
-    pub(super) fn start_build(&self, slot: &Arc<super::Slot>, kind: BuildKind) -> Outcome {
+    /// Starts a build, or halts it before its first event; says how to hear of its end. If one of
+    /// the same kind is under way, it is that one.
+    pub(super) fn start_build(
+        &self,
+        slot: &Arc<super::Slot>,
+        kind: BuildKind,
+        paused: bool,
+    ) -> Result<Outcome, BuildError> {
+        let name = slot.projection.name;
         let (sender, outcome) = watch::channel(None);
         {
             let mut build = lock(&slot.build);
             if let Some(running) = &build.running {
-                if running.kind == kind {
-                    return running.outcome.clone();
-                }
-                let name = slot.projection.name;
-                sender.send_replace(Some(Err(BuildError::UnderWay(name))));
-                return outcome;
+                let same = running.kind == kind;
+                let outcome = running.outcome.clone();
+                return if same { Ok(outcome) } else { Err(BuildError::UnderWay(name)) };
             }
+            slot.can_build(kind)?;
             build.running = Some(Running {
                 kind,
                 phase: BuildPhase::Folding,
-                paused: watch::Sender::new(false),
+                wish: watch::Sender::new(Wish { paused, ..Wish::default() }),
                 done: 0,
                 meter: Meter::default(),
                 outcome: outcome.clone(),
@@ -172,7 +206,6 @@ impl Engine {
         let mut tasks = lock(&self.tasks);
         while tasks.try_join_next().is_some() {}
         tasks.spawn(async move {
-            let name = slot.projection.name;
             let run = AssertUnwindSafe(BuildTask::new(&shared, &slot, kind).run()).catch_unwind();
             let bug = |_| Err(BuildError::Interrupted("a bug: the build panicked".to_owned()));
             let result = run.await.unwrap_or_else(bug);
@@ -194,13 +227,22 @@ impl Engine {
             drop(build);
             sender.send_replace(Some(result));
         });
-        outcome
+        Ok(outcome)
     }
 
     /// Starts a build.
-    pub(crate) fn begin(&self, name: &str, kind: BuildKind) -> Result<(), UnknownProjection> {
-        self.start_build(&self.slot(name)?.clone(), kind);
-        Ok(())
+    pub(crate) fn begin(&self, name: &str, kind: BuildKind) -> Result<(), BuildError> {
+        self.start_build(&self.slot(name)?.clone(), kind, false).map(drop)
+    }
+
+    /// Why a build cannot be started now, if it cannot.
+    pub(crate) fn may_begin(&self, name: &str, kind: BuildKind) -> Result<(), BuildError> {
+        let slot = self.slot(name)?;
+        let running = lock(&slot.build).running_kind();
+        if running.is_some_and(|running| running != kind) {
+            return Err(BuildError::UnderWay(slot.projection.name));
+        }
+        slot.can_build(kind)
     }
 
     /// Builds, and waits for the end.
@@ -209,7 +251,7 @@ impl Engine {
         name: &str,
         kind: BuildKind,
     ) -> Result<BuildReport, BuildError> {
-        let mut outcome = self.start_build(&self.slot(name)?.clone(), kind);
+        let mut outcome = self.start_build(&self.slot(name)?.clone(), kind, false)?;
         let ended = outcome.wait_for(Option::is_some).await;
         ended.ok().and_then(|result| result.clone()).unwrap_or(Err(BuildError::Closing))
     }
@@ -221,200 +263,34 @@ impl Engine {
         Ok(match &mut build.running {
             Some(running) => {
                 running.meter.forget();
-                running.paused.send_replace(paused && !slot.control.borrow().closing);
+                running.wish.send_modify(|wish| wish.paused = paused);
                 true
             }
             None => false,
         })
     }
-}
 
-struct BuildTask<'a> {
-    shared: &'a Shared,
-    slot: &'a super::Slot,
-    kind: BuildKind,
-    started: Instant,
-    folded: u64,
-}
-
-impl<'a> BuildTask<'a> {
-    fn new(shared: &'a Shared, slot: &'a super::Slot, kind: BuildKind) -> Self {
-        Self { shared, slot, kind, started: Instant::now(), folded: 0 }
+    /// Ends the build under way, and waits until its rows are gone; says whether there was one.
+    /// One that is being swapped in at this moment is not ended.
+    pub(crate) async fn cancel_build(&self, name: &str) -> Result<bool, UnknownProjection> {
+        let slot = self.slot(name)?;
+        let outcome = lock(&slot.build).running.as_ref().map(|running| {
+            running.wish.send_modify(|wish| wish.cancelled = true);
+            running.outcome.clone()
+        });
+        let Some(mut outcome) = outcome else { return Ok(false) };
+        // An error means that the engine is gone, and the build with it.
+        let _ = outcome.wait_for(Option::is_some).await;
+        Ok(true)
     }
 
-    async fn run(mut self) -> Result<BuildReport, BuildError> {
-        let (build, checkpoint) = self.find_or_create().await?;
-        let projection = self.slot.projection;
-        let folding = self.shared.folding(projection, build, checkpoint);
-        let mut work = Work { folding, bulk: Bulk::new(projection) };
-        let result = self.build(&mut work).await;
-        let kept = match &result {
-            Ok(_) | Err(BuildError::Interrupted(_) | BuildError::Closing) => {
-                self.kind == BuildKind::Rebuild
-            }
-            Err(_) => false,
-        };
-        if !kept && let Err(error) = self.shared.rows.remove(build).await {
-            warn!(%error, "the rows of a build could not be removed");
+    /// Removes the rows that a projection served before the last swap; says whether there were
+    /// any. Not while they are made ready to be served again.
+    pub(crate) async fn remove_former(&self, name: &str) -> Result<bool, BuildError> {
+        let slot = self.slot(name)?;
+        if lock(&slot.build).running_kind() == Some(BuildKind::SwapBack) {
+            return Err(BuildError::UnderWay(slot.projection.name));
         }
-        result
-    }
-
-    async fn find_or_create(&self) -> Result<(BuildId, Checkpoint), BuildError> {
-        let projection = self.slot.projection;
-        let rows = &self.shared.rows;
-        let purpose = match self.kind {
-            BuildKind::Rebuild => Purpose::Rebuild,
-            BuildKind::Verify => Purpose::Scratch,
-        };
-        if self.kind == BuildKind::Rebuild {
-            let begun = |build: &Build| {
-                build.projection == projection.name
-                    && build.version == projection.version
-                    && build.purpose == purpose
-                    && build.checkpoint.position <= self.slot.checkpoint().position
-            };
-            if let Some(build) = rows.builds().await?.into_iter().find(begun) {
-                return Ok((build.id, build.checkpoint));
-            }
-        }
-        let (name, version) = (projection.name, projection.version);
-        let build = rows.create(name, version, purpose, projection.tables).await?;
-        Ok((build, Checkpoint::START))
-    }
-
-    async fn build(&mut self, work: &mut Work) -> Result<BuildReport, BuildError> {
-        self.catch_up(work, CLOSE).await?;
-        if self.kind == BuildKind::Rebuild {
-            self.phase(BuildPhase::Indexing);
-            self.shared.rows.index(work.folding.build, self.slot.projection.tables).await?;
-            self.phase(BuildPhase::Folding);
-            self.catch_up(work, CLOSE).await?;
-        }
-        // From here on the served rows stand still; queries go on.
-        let gate = self.slot.gate.lock().await;
-        let served = *self.slot.served();
-        let recalled = runner::recall(self.shared, self.slot, served).await;
-        recalled.map_err(BuildError::Interrupted)?;
-        if Guard::RebuildBehind.stands() {
-            self.catch_up(work, 0).await?;
-        }
-        let (build, checkpoint) = (work.folding.build, work.folding.checkpoint);
-        let folding_seconds = self.started.elapsed().as_secs_f64();
-        self.phase(BuildPhase::Comparing);
-        let served = self.slot.served();
-        let (rows, tables) = (self.shared.rows.as_ref(), self.slot.projection.tables);
-        let comparison = compare::compare(rows, tables, *served, build).await?;
-        let report = BuildReport {
-            projection: self.slot.projection.name,
-            kind: self.kind,
-            position: checkpoint.position,
-            comparison,
-            seconds: self.started.elapsed().as_secs_f64(),
-            folding_seconds,
-            folded: self.folded,
-        };
-        if self.kind == BuildKind::Rebuild {
-            drop(served);
-            rows.serve(build).await?;
-            let former = self.slot.replace(build, checkpoint);
-            drop(gate);
-            // Wakes the runner, so that it goes on with the new build, stopped or not.
-            self.slot.control.send_modify(|control| control.tries += 1);
-            self.remove_when_unread(former).await;
-        }
-        Ok(report)
-    }
-
-    /// Folds until the build is at most `distance` positions behind the served rows, and stores
-    /// that.
-    async fn catch_up(&mut self, work: &mut Work, distance: u64) -> Result<(), BuildError> {
-        let Work { folding, bulk } = work;
-        let began = folding.checkpoint.position;
-        loop {
-            if distance > 0 {
-                // While the gate is shut nobody may wait for a person.
-                self.obey().await?;
-            }
-            let target = self.slot.checkpoint().position;
-            if target.0.saturating_sub(folding.folded().0) <= distance {
-                break;
-            }
-            match bulk.step(self.shared, folding, target).await.map_err(interrupted)? {
-                Step::Folded => {}
-                Step::Full => {
-                    folding.begin_commit().await?;
-                    bulk.written();
-                    self.record(folding.checkpoint.position);
-                }
-                Step::Reached => break,
-                Step::Ended => {
-                    return Err(BuildError::Interrupted(format!(
-                        "there are no events after position {}, but the served rows have some",
-                        folding.folded()
-                    )));
-                }
-            }
-        }
-        folding.commit().await?;
-        bulk.written();
-        self.record(folding.checkpoint.position);
-        self.folded += folding.checkpoint.position.0 - began.0;
-        Ok(())
-    }
-
-    /// Waits while somebody wants a pause; ends when the engine closes.
-    async fn obey(&self) -> Result<(), BuildError> {
-        let paused = lock(&self.slot.build).running.as_ref().map(|run| run.paused.subscribe());
-        if let Some(mut paused) = paused {
-            // Who closes the engine ends the pause. An error means that nobody can any more.
-            let _ = paused.wait_for(|paused| !paused).await;
-        }
-        let closing = self.slot.control.borrow().closing;
-        if closing { Err(BuildError::Closing) } else { Ok(()) }
-    }
-
-    fn record(&self, at: Position) {
-        if let Some(running) = &mut lock(&self.slot.build).running {
-            running.done = at.0;
-            running.meter.record(Instant::now(), at.0);
-        }
-    }
-
-    fn phase(&self, phase: BuildPhase) {
-        if let Some(running) = &mut lock(&self.slot.build).running {
-            running.phase = phase;
-        }
-    }
-
-    /// Takes the former rows away when the last query that reads them has ended. What cannot be
-    /// removed now is removed at the next start.
-    async fn remove_when_unread(&self, former: Arc<BuildId>) {
-        for _ in 0..1_000 {
-            if Arc::strong_count(&former) == 1 {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        if let Err(error) = self.shared.rows.remove(*former).await {
-            warn!(%error, "the former rows of a read model could not be removed");
-        }
-    }
-}
-
-/// A build, and what reads ahead for it.
-struct Work {
-    folding: Folding,
-    bulk: Bulk,
-}
-
-fn interrupted(fault: Fault) -> BuildError {
-    match fault {
-        Fault::Rows(error) => error.into(),
-        Fault::Feed(error) => error.into(),
-        Fault::Event(poison) => {
-            let reason = poison_reason(&poison);
-            BuildError::Poisoned { position: poison.position, reason }
-        }
+        Ok(former::remove(&self.shared, slot).await)
     }
 }

@@ -3,8 +3,8 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, StreamExt};
-use hakken_domain::envelope::StoredEvent;
-use tokio::sync::watch;
+use hakken_domain::{envelope::StoredEvent, names::EventId};
+use tokio::{sync::watch, time::Instant};
 use tracing::{error, info, warn};
 
 use super::{
@@ -13,11 +13,17 @@ use super::{
     folding::{Fault, Folding, Poison},
     lock,
     pace::Pace,
+    skips::Skips,
 };
-use crate::rows::{Build, BuildId, Checkpoint};
+use crate::{
+    rows::{Build, BuildId, Checkpoint},
+    trace::{FoldSpan, Sampled},
+};
 
 /// Positions behind the newest event from which a projection catches up in bulk.
 const FAR_BEHIND: u64 = 20_000;
+/// How often a stopped projection asks whether operators let it leave its event out.
+const LOOK_FOR_SKIPS: Duration = Duration::from_secs(2);
 const FIRST_RETRY: Duration = Duration::from_millis(50);
 const LAST_RETRY: Duration = Duration::from_secs(10);
 
@@ -65,7 +71,7 @@ pub(super) async fn run(shared: Arc<Shared>, slot: Arc<Slot>) {
             // What is remembered may be behind what is stored, after a commit whose answer was
             // lost: an event is to blame only if it is so again from what is stored.
             End::Poisoned(poison) if suspect != Some(poison.position) => {
-                let Poison { position, kind, stream, reason } = poison;
+                let Poison { position, kind, stream, reason, .. } = poison;
                 warn!(projection = name, %position, kind, %stream, reason, "tried once more");
                 suspect = Some(position);
                 tokio::time::sleep(FIRST_RETRY).await;
@@ -79,8 +85,14 @@ pub(super) async fn run(shared: Arc<Shared>, slot: Arc<Slot>) {
                     reason = poison.reason,
                     "the projection stops at an event that it cannot fold"
                 );
+                let event = poison.event;
                 set(&slot, RunState::Stopped(poison));
-                wait(&mut control, |control| control.tries != tries).await;
+                let skipped = skipped(&shared, name, event);
+                tokio::select! {
+                    biased;
+                    () = wait(&mut control, |control| control.tries != tries) => {}
+                    () = skipped => {}
+                }
                 info!(projection = name, "the projection tries again");
             }
             End::Failed(reason) => {
@@ -109,6 +121,18 @@ async fn wait(control: &mut watch::Receiver<Control>, wanted: impl Fn(&Control) 
     let _ = control.wait_for(|control| control.closing || wanted(control)).await;
 }
 
+/// Waits until an event is to be left out. Another process may have recorded that.
+async fn skipped(shared: &Shared, projection: &str, event: EventId) {
+    loop {
+        tokio::time::sleep(LOOK_FOR_SKIPS).await;
+        // What cannot be read now is read the next time.
+        let skips = shared.read_skips().await;
+        if skips.is_ok_and(|skips| skips.of(projection).contains(&event)) {
+            return;
+        }
+    }
+}
+
 /// Follows the feed from the served build's checkpoint.
 async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Control>) -> End {
     let build = slot.served();
@@ -118,8 +142,13 @@ async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Contr
         Err(reason) => return End::Failed(reason),
     };
     drop(gate);
-    let mut folding = shared.folding(slot.projection, *build, checkpoint);
-    if let Err(end) = catch_up(shared, slot, &build, &mut folding, control).await {
+    let skips = match shared.read_skips().await {
+        Ok(skips) => skips,
+        Err(error) => return End::Failed(error.to_string()),
+    };
+    let mut folding = shared.folding(slot.projection, *build, checkpoint, &skips);
+    let caught_up = catch_up(shared, slot, (&build, &skips), &mut folding, control).await;
+    if let Err(end) = caught_up {
         return end;
     }
     let checkpoint = folding.checkpoint;
@@ -144,10 +173,15 @@ async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Contr
         }
         let ended = take_ready(&mut stream, &mut events);
         let _gate = slot.gate.lock().await;
-        if *slot.served() != *build {
+        if !Arc::ptr_eq(&slot.served(), &build) {
             return End::Asked;
         }
-        match folding.process(events).await {
+        let tracing = Tracing::begin(shared, slot.projection.name, &events);
+        let outcome = folding.process(events).await;
+        if let Some(tracing) = tracing {
+            tracing.end(folding.checkpoint, outcome.is_ok());
+        }
+        match outcome {
             Ok(folded) => {
                 slot.moved(&folded.changes, folding.checkpoint);
                 if let Some(poison) = folded.poison {
@@ -162,13 +196,38 @@ async fn drive(shared: &Shared, slot: &Slot, control: &mut watch::Receiver<Contr
     }
 }
 
+/// A batch with events of sampled requests.
+struct Tracing {
+    sampled: Box<dyn Sampled>,
+    projection: &'static str,
+    began: Instant,
+    events: usize,
+}
+
+impl Tracing {
+    fn begin(
+        shared: &Shared,
+        projection: &'static str,
+        events: &[Arc<StoredEvent>],
+    ) -> Option<Self> {
+        let sampled = shared.tracer.get()?.sampled(events)?;
+        Some(Self { sampled, projection, began: Instant::now(), events: events.len() })
+    }
+
+    fn end(self, checkpoint: Checkpoint, committed: bool) {
+        let Self { sampled, projection, began, events } = self;
+        let (ended, position) = (Instant::now(), checkpoint.position);
+        sampled.folded(&FoldSpan { projection, began, ended, events, position, committed });
+    }
+}
+
 /// Folds in bulk up to near where the events end: what has to be followed then is little. Meets
 /// it an event that it cannot fold, the rest is left to who follows event by event and stops
 /// right before that one.
 async fn catch_up(
     shared: &Shared,
     slot: &Slot,
-    build: &Arc<BuildId>,
+    (build, skips): (&Arc<BuildId>, &Skips),
     folding: &mut Folding,
     control: &mut watch::Receiver<Control>,
 ) -> Result<(), End> {
@@ -187,14 +246,14 @@ async fn catch_up(
         let (is_over, is_full) = match step {
             Ok(step) => (matches!(step, Step::Reached | Step::Ended), step == Step::Full),
             Err(Fault::Event(_)) => {
-                *folding = shared.folding(slot.projection, **build, folding.checkpoint);
+                *folding = shared.folding(slot.projection, **build, folding.checkpoint, skips);
                 return Ok(());
             }
             Err(fault) => return Err(End::of(fault)),
         };
         if is_over || is_full {
             let _gate = slot.gate.lock().await;
-            if *slot.served() != **build {
+            if !Arc::ptr_eq(&slot.served(), build) {
                 return Err(End::Asked);
             }
             let changes = folding.commit().await.map_err(|error| End::of(error.into()))?;

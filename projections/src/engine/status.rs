@@ -1,8 +1,8 @@
 //! How the projections are doing.
 
-use hakken_domain::{envelope::Position, time::Timestamp};
+use hakken_domain::{envelope::Position, names::ShowId, time::Timestamp};
 
-use super::{BuildReport, Engine, Poison, Slot, lock};
+use super::{BuildReport, Engine, FormerBuild, Poison, Skip, Slot, lock};
 use crate::{feed::FeedError, rows::Checkpoint};
 
 /// What the task of a projection is doing.
@@ -42,6 +42,10 @@ pub enum BuildKind {
     Rebuild,
     /// To compare them.
     Verify,
+    /// To replace those of one show among them.
+    RebuildShow(ShowId),
+    /// The rows that were served before catch up, to be served again.
+    SwapBack,
 }
 
 /// What a build is doing.
@@ -53,6 +57,9 @@ pub enum BuildPhase {
     Indexing,
     /// It compares its rows with the served ones.
     Comparing,
+    /// Its rows differ from the served ones: it folds all events a second time, and they are
+    /// swapped in only if both times say the same.
+    Confirming,
 }
 
 /// How far a build has come.
@@ -99,11 +106,18 @@ pub struct ProjectionStatus {
     pub last_build: Option<BuildReport>,
     /// Why the last build failed, if it did.
     pub last_build_error: Option<String>,
+    /// The rows that it served before the last swap, if they are kept.
+    pub former: Option<FormerBuild>,
+    /// Events that it leaves out, as operators recorded it.
+    pub skipped: Vec<Skip>,
+    /// Whether the rows of one show can be rebuilt alone.
+    pub by_show: bool,
 }
 
 impl Engine {
     pub(crate) async fn status(&self) -> Result<Vec<ProjectionStatus>, FeedError> {
         let head = self.shared.feed.head().await?;
+        self.shared.read_skips().await?;
         let mut all = Vec::with_capacity(self.shared.slots.len());
         for slot in &self.shared.slots {
             all.push(self.status_of(slot, head).await?);
@@ -122,6 +136,9 @@ impl Engine {
             lag_seconds = micros.max(0) as f64 / 1e6;
         }
         let state = lock(&slot.state).clone();
+        let skipped = lock(&self.shared.skips).listed(slot.projection.name);
+        let now = self.shared.clock.now();
+        let former = slot.former.borrow().as_ref().map(|former| former.told(now));
         let build = lock(&slot.build);
         Ok(ProjectionStatus {
             name: slot.projection.name,
@@ -135,6 +152,9 @@ impl Engine {
             build: build.progress(position),
             last_build: build.last_report(),
             last_build_error: build.last_error(),
+            former,
+            skipped,
+            by_show: slot.projection.by_show.is_some(),
         })
     }
 }

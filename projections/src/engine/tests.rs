@@ -14,6 +14,7 @@ use crate::{
 
 crate::row_store_suite!(Store::in_memory());
 crate::read_model_suite!(Store::in_memory());
+crate::rebuild_suite!(Store::in_memory());
 
 /// Knows no rows, and has a bug.
 struct Buggy;
@@ -39,6 +40,7 @@ const BUGGY: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(Buggy),
+    by_show: None,
 };
 
 #[tokio::test]
@@ -63,7 +65,7 @@ async fn a_projection_that_panics_stops_with_the_name_of_the_event_and_others_go
         }
     };
     let poison = tokio::time::timeout(PATIENCE, stopped).await.expect("it stops");
-    let Poison { position, kind, stream, reason } = poison;
+    let Poison { position, kind, stream, reason, .. } = poison;
     assert_eq!((position, kind.as_str()), (bad, "organizer-registered"));
     let event = feed.events(good, 1).remove(0);
     assert_eq!((event.position, event.stream), (bad, stream));

@@ -9,7 +9,7 @@ use hakken_domain::{
     envelope::{Decoded, Position, StoredEvent, StreamId, StreamKind, Version},
     gate, inventory,
     names::{ActorRef, CommandKey, EventId, OrderId, OrganizerId, ShowId, TicketId},
-    order, organizer, show, ticket,
+    operations, order, organizer, show, ticket,
     time::Timestamp,
     venue,
 };
@@ -36,6 +36,7 @@ pub const AUDIT_LOG: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(AuditFold::default()),
+    by_show: None,
 };
 
 /// Orders and tickets of which is remembered what they are about.
@@ -149,7 +150,10 @@ impl About {
             Event::Key(apikey::Event::ApiKeyCreated(created)) => {
                 Self { organizer: created.organizer, ..Self::default() }
             }
-            Event::Key(apikey::Event::ApiKeyRevoked(_)) => Self::default(),
+            Event::Key(apikey::Event::ApiKeyRevoked(_))
+            | Event::Operations(
+                operations::Event::EventSkipped(_) | operations::Event::SkipWithdrawn(_),
+            ) => Self::default(),
         };
         about.organizer = decoded.meta.organizer.or(about.organizer);
         about

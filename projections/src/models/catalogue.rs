@@ -3,7 +3,7 @@
 
 use hakken_domain::{
     Event, apikey,
-    envelope::{Decoded, Position, StoredEvent, StreamKind},
+    envelope::{Decoded, Position, StoredEvent, StreamId, StreamKind},
     names::{ApiKeyId, Label, OrganizerId, Reason, ShowId, VenueId},
     organizer,
     seatmap::SeatMap,
@@ -18,7 +18,7 @@ use crate::{
     cache::{AnyRows, Cache, Record, doc, read, read_doc},
     models::tenant_filter,
     page::{List, Page, PageRequest, QueryError},
-    projection::{Fold, Inconsistent, Projection},
+    projection::{ByShow, Fold, Inconsistent, Projection, ShowEvents},
     rows::{Column, Filter, Key, Row, RowError, Table, Value},
 };
 
@@ -31,6 +31,11 @@ pub const CATALOGUE: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(CatalogueFold::default()),
+    // Venues, organizers and keys are of no show.
+    by_show: Some(ByShow {
+        tables: &[(&SHOWS, "show")],
+        events: ShowEvents::Stream(StreamId::show),
+    }),
 };
 
 static ORGANIZERS: Table = Table {
@@ -253,7 +258,11 @@ impl Fold for CatalogueFold {
             Event::Venue(_) => self.venues.need(&VenueId(id)),
             Event::Show(_) => self.shows.need(&ShowId(id)),
             Event::Key(_) => self.keys.need(&ApiKeyId(id)),
-            Event::Inventory(_) | Event::Order(_) | Event::Ticket(_) | Event::Gate(_) => {}
+            Event::Inventory(_)
+            | Event::Order(_)
+            | Event::Ticket(_)
+            | Event::Gate(_)
+            | Event::Operations(_) => {}
         }
     }
 
@@ -264,7 +273,11 @@ impl Fold for CatalogueFold {
             Event::Venue(fact) => self.apply_venue(event, decoded, fact),
             Event::Show(fact) => self.apply_show(event, decoded, fact),
             Event::Key(fact) => self.apply_key(event, fact),
-            Event::Inventory(_) | Event::Order(_) | Event::Ticket(_) | Event::Gate(_) => Ok(()),
+            Event::Inventory(_)
+            | Event::Order(_)
+            | Event::Ticket(_)
+            | Event::Gate(_)
+            | Event::Operations(_) => Ok(()),
         }
     }
 }
@@ -453,6 +466,28 @@ impl ReadModels {
         Ok(view.filter(|view| tenant.is_none_or(|tenant| view.organizer == tenant)))
     }
 
+    /// Organizers by their ids, in any order; a tenant sees itself alone.
+    pub async fn organizers_by_id(
+        &self,
+        tenant: Option<OrganizerId>,
+        organizers: &[OrganizerId],
+    ) -> Result<Vec<OrganizerView>, QueryError> {
+        let mut found: Vec<OrganizerView> = self.several(organizers).await?;
+        found.retain(|view| tenant.is_none_or(|tenant| view.organizer == tenant));
+        Ok(found)
+    }
+
+    /// API keys by their ids, in any order; those of another tenant are left out.
+    pub async fn api_keys_by_id(
+        &self,
+        tenant: Option<OrganizerId>,
+        api_keys: &[ApiKeyId],
+    ) -> Result<Vec<ApiKeyView>, QueryError> {
+        let mut found: Vec<ApiKeyView> = self.several(api_keys).await?;
+        found.retain(|view| tenant.is_none() || view.organizer == tenant);
+        Ok(found)
+    }
+
     /// Organizers; a tenant sees itself alone.
     pub async fn organizers(
         &self,
@@ -494,6 +529,23 @@ impl ReadModels {
         }
         let row: Option<MapRow> = self.one(&venue).await?;
         Ok(row.map(|row| row.0))
+    }
+
+    /// The seat maps that several venues have now. Whoever asks has seen that the venues are
+    /// theirs.
+    pub async fn venue_seat_maps(
+        &self,
+        venues: &[VenueId],
+    ) -> Result<Vec<(VenueId, SeatMap)>, QueryError> {
+        let keys = venues.iter().map(MapRow::key_values).collect();
+        let mut found = Vec::new();
+        for row in self.engine().lease(CATALOGUE.name).load(&MAPS, keys).await? {
+            let (venue, MapRow(map)) = MapRow::from_row(&row)?;
+            found.push((venue, map));
+            // Each map can be megabytes: others get the core between two of them.
+            tokio::task::yield_now().await;
+        }
+        Ok(found)
     }
 
     /// Venues, in the order in which they were registered.

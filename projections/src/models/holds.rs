@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use hakken_domain::{
     Event,
-    envelope::{Position, StoredEvent, StreamKind},
+    envelope::{Position, StoredEvent, StreamId, StreamKind},
     inventory::{self, Places},
     names::{Allotment, BuyerRef, HoldId, OrderId, OrganizerId, ShowId},
     time::Timestamp,
@@ -16,7 +16,7 @@ use crate::{
     cache::{AnyRows, Cache, Record, doc, read, read_doc},
     models::tenant_filter,
     page::{List, Page, PageRequest, QueryError},
-    projection::{Fold, Inconsistent, Projection},
+    projection::{ByShow, Fold, Inconsistent, Projection, ShowEvents},
     rows::{Column, Filter, Key, Row, RowError, Table, Value},
 };
 
@@ -29,6 +29,10 @@ pub const HOLDS: Projection = Projection {
     passes_over: &["sales-opened", "sales-rules-changed", "sales-closed", "places-returned"],
     decoded_ahead: true,
     fold: || Box::new(HoldsFold::default()),
+    by_show: Some(ByShow {
+        tables: &[(&TABLE, "show")],
+        events: ShowEvents::Stream(StreamId::inventory),
+    }),
 };
 
 /// Every hold there ever was.
@@ -240,6 +244,20 @@ impl ReadModels {
         let rows = lease.load(&TABLE, vec![vec![Value::text(hold)]]).await?;
         let view = rows.first().map(HoldView::from_row).transpose()?.map(|(_, view)| view);
         Ok(view.filter(|view| tenant.is_none() || view.organizer == tenant))
+    }
+
+    /// Holds by their ids, in any order; those of another tenant are left out.
+    pub async fn holds_by_id(
+        &self,
+        tenant: Option<OrganizerId>,
+        holds: &[HoldId],
+    ) -> Result<Vec<HoldView>, QueryError> {
+        let keys = holds.iter().map(HoldView::key_values).collect();
+        let rows = self.engine().lease(HOLDS.name).load(&TABLE, keys).await?;
+        let views = rows.iter().map(|row| Ok(HoldView::from_row(row)?.1));
+        let mut found: Vec<HoldView> = views.collect::<Result<_, RowError>>()?;
+        found.retain(|view| tenant.is_none() || view.organizer == tenant);
+        Ok(found)
     }
 
     /// Holds, in the order in which they were made.

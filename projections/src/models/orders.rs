@@ -32,6 +32,7 @@ pub const ORDERS: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(fold::OrderFold::default()),
+    by_show: None,
 };
 
 static TABLE: Table = Table {
@@ -431,6 +432,20 @@ impl ReadModels {
         let rows = lease.load(&REFUNDS, vec![vec![Value::text(refund)]]).await?;
         let view = rows.first().map(RefundView::from_row).transpose()?.map(|(_, view)| view);
         Ok(view.filter(|view| tenant.is_none() || view.organizer == tenant))
+    }
+
+    /// Refunds by their ids, in any order; those of another tenant are left out.
+    pub async fn refunds_by_id(
+        &self,
+        tenant: Option<OrganizerId>,
+        refunds: &[RefundId],
+    ) -> Result<Vec<RefundView>, QueryError> {
+        let keys = refunds.iter().map(RefundView::key_values).collect();
+        let rows = self.engine().lease(ORDERS.name).load(&REFUNDS, keys).await?;
+        let views = rows.iter().map(|row| Ok(RefundView::from_row(row)?.1));
+        let mut found: Vec<RefundView> = views.collect::<Result<_, RowError>>()?;
+        found.retain(|view| tenant.is_none() || view.organizer == tenant);
+        Ok(found)
     }
 
     /// The refunds of an order, in the order in which they were requested.

@@ -30,6 +30,7 @@ pub const SALES: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(SalesFold::default()),
+    by_show: None,
 };
 
 /// Places of each show.
@@ -284,7 +285,8 @@ impl Fold for SalesFold {
             | Event::Venue(_)
             | Event::Organizer(_)
             | Event::Key(_)
-            | Event::Gate(_) => {}
+            | Event::Gate(_)
+            | Event::Operations(_) => {}
         }
     }
 
@@ -298,7 +300,8 @@ impl Fold for SalesFold {
             | Event::Venue(_)
             | Event::Organizer(_)
             | Event::Key(_)
-            | Event::Gate(_) => Ok(()),
+            | Event::Gate(_)
+            | Event::Operations(_) => Ok(()),
         }
     }
 }

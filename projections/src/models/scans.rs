@@ -1,8 +1,10 @@
 //! Every code that was shown at a gate, let in or refused (検札).
 
+use std::collections::HashSet;
+
 use hakken_domain::{
     Event,
-    envelope::{Decoded, Position, StoredEvent, StreamKind},
+    envelope::{Decoded, Position, StoredEvent, StreamId, StreamKind},
     gate,
     names::{ActorRef, GateName, OrderId, OrganizerId, ShowId, TicketId},
     ticket::{self, Direction, ScanRefusal},
@@ -16,7 +18,7 @@ use crate::{
     engine::Lease,
     models::{seat_availability::AsOf, tenant_filter, time_range},
     page::{List, Page, PageRequest, QueryError},
-    projection::{Fold, Inconsistent, Projection},
+    projection::{ByShow, Fold, Inconsistent, Projection, ShowEvents},
     rows::{Column, Filter, Key, Row, RowError, Table, Value},
 };
 
@@ -29,7 +31,31 @@ pub const SCANS: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(ScanFold::default()),
+    by_show: Some(ByShow {
+        tables: &[(&SCANNED, "show"), (&TICKETS, "show")],
+        events: ShowEvents::Among(bears_on_scans_of),
+    }),
 };
+
+/// Whether an event says something of scans at a show's gates. A ticket of another show may be
+/// refused there, so what every ticket is of must be known.
+fn bears_on_scans_of(show: ShowId, event: &StoredEvent, tickets: &mut HashSet<StreamId>) -> bool {
+    if let Ok(decoded) = event.decoded()
+        && let Event::Ticket(fact) = &decoded.event
+    {
+        match fact {
+            ticket::Event::TicketCreated(created) => {
+                if created.show == show {
+                    tickets.insert(event.stream);
+                }
+                return true;
+            }
+            ticket::Event::ScanRefused(refused) if refused.show == show => return true,
+            _ => {}
+        }
+    }
+    tickets.contains(&event.stream) || event.stream == StreamId::gate(show)
+}
 
 static SCANNED: Table = Table {
     name: "scans",
@@ -199,7 +225,8 @@ impl Fold for ScanFold {
             | Event::Show(_)
             | Event::Venue(_)
             | Event::Organizer(_)
-            | Event::Key(_) => None,
+            | Event::Key(_)
+            | Event::Operations(_) => None,
         };
         if let Some(view) = view {
             self.scans.push(view.to_row());

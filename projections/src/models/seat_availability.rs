@@ -13,13 +13,13 @@ mod tests;
 
 pub(crate) use board::Boards;
 pub use board::{Availability, PoolAvailability, Sales, SeatStatus, ShowMap, Totals};
-use hakken_domain::envelope::StreamKind;
+use hakken_domain::envelope::{StreamId, StreamKind};
 pub use queries::AsOf;
 
 pub use super::holds::{HoldFilter, HoldStatus, HoldView};
 
 use crate::{
-    projection::Projection,
+    projection::{ByShow, Projection, ShowEvents},
     rows::{Column, Table},
 };
 
@@ -32,6 +32,17 @@ pub const SEAT_AVAILABILITY: Projection = Projection {
     passes_over: &[],
     decoded_ahead: false,
     fold: || Box::new(fold::AvailabilityFold::default()),
+    by_show: Some(ByShow {
+        tables: &[
+            (&MAPS, "show"),
+            (&SHOWS, "show"),
+            (&SEATS, "show"),
+            (&POOLS, "show"),
+            (&ALLOTMENTS, "show"),
+            (&HOLDS, "show"),
+        ],
+        events: ShowEvents::Stream(StreamId::inventory),
+    }),
 };
 
 /// What was put on sale: written once for each show.

@@ -1,8 +1,10 @@
 //! Every ticket as it is now.
 
+use std::collections::HashSet;
+
 use hakken_domain::{
     Event,
-    envelope::{Decoded, Position, StoredEvent, StreamKind},
+    envelope::{Decoded, Position, StoredEvent, StreamId, StreamKind},
     legs::Legs,
     names::{BuyerRef, OrderId, OrganizerId, PoolId, SeatId, ShowId, TicketId, TicketTypeId},
     ticket::{self, EntryRule},
@@ -15,7 +17,7 @@ use crate::{
     cache::{AnyRows, Cache, Record, doc, read, read_doc},
     models::tenant_filter,
     page::{List, Page, PageRequest, QueryError},
-    projection::{Fold, Inconsistent, Projection},
+    projection::{ByShow, Fold, Inconsistent, Projection, ShowEvents},
     rows::{Column, Filter, Key, Row, RowError, Table, Value},
 };
 
@@ -28,7 +30,22 @@ pub const TICKETS: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(TicketFold::default()),
+    by_show: Some(ByShow {
+        tables: &[(&TABLE, "show")],
+        events: ShowEvents::Among(is_of_ticket_of),
+    }),
 };
+
+/// Whether an event is of a ticket to a show, which the ticket's first event names.
+fn is_of_ticket_of(show: ShowId, event: &StoredEvent, tickets: &mut HashSet<StreamId>) -> bool {
+    if let Ok(decoded) = event.decoded()
+        && let Event::Ticket(ticket::Event::TicketCreated(created)) = &decoded.event
+        && created.show == show
+    {
+        tickets.insert(event.stream);
+    }
+    tickets.contains(&event.stream)
+}
 
 pub(crate) static TABLE: Table = Table {
     name: "tickets",

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::{FutureExt, future::BoxFuture};
-use hakken_domain::envelope::Position;
+use hakken_domain::{envelope::Position, time::Timestamp};
 
 use super::{
     Build, BuildId, Changes, Checkpoint, Filter, Key, Purpose, Query, Row, RowError, RowStore,
@@ -84,16 +84,18 @@ impl Stored {
         Ok(())
     }
 
-    fn serve(&mut self, build: BuildId) -> Result<(), RowError> {
+    fn serve(&mut self, build: BuildId, now: Timestamp) -> Result<(), RowError> {
         let projection =
             self.builds.get(&build).ok_or_else(|| no_build(build))?.about.projection.clone();
         for (id, stored) in &mut self.builds {
             if *id == build {
                 stored.about.purpose = Purpose::Served;
+                stored.about.since = now;
             } else if stored.about.projection == projection
                 && stored.about.purpose == Purpose::Served
             {
                 stored.about.purpose = Purpose::Retired;
+                stored.about.since = now;
             }
         }
         Ok(())
@@ -161,6 +163,7 @@ impl RowStore for MemoryRows {
                 version,
                 purpose,
                 checkpoint: Checkpoint::START,
+                since: Timestamp::from_micros(0),
             };
             let tables = tables.iter().map(|table| (table.name, BTreeMap::new())).collect();
             stored.builds.insert(id, StoredBuild { about, tables });
@@ -215,8 +218,23 @@ impl RowStore for MemoryRows {
         .boxed()
     }
 
-    fn serve(&self, build: BuildId) -> BoxFuture<'_, Result<(), RowError>> {
-        async move { self.lock().serve(build) }.boxed()
+    fn serve(&self, build: BuildId, now: Timestamp) -> BoxFuture<'_, Result<(), RowError>> {
+        async move { self.lock().serve(build, now) }.boxed()
+    }
+
+    fn mark(
+        &self,
+        build: BuildId,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<(), RowError>> {
+        async move {
+            if let Some(stored) = self.lock().builds.get_mut(&build) {
+                (stored.about.purpose, stored.about.since) = (purpose, now);
+            }
+            Ok(())
+        }
+        .boxed()
     }
 
     fn remove(&self, build: BuildId) -> BoxFuture<'_, Result<(), RowError>> {

@@ -8,7 +8,7 @@ use std::{
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
 use hakken_domain::{
     Event, codec,
-    envelope::{Metadata, Position, StoredEvent, StreamId, Version},
+    envelope::{Decoded, Metadata, Position, StoredEvent, StreamId, Version},
     names::{ActorRef, CommandKey, EventId, OrganizerId, derived_ulid},
     time::Timestamp,
 };
@@ -166,20 +166,21 @@ impl MemoryFeed {
         position
     }
 
+    /// From now on events of this kind and schema version are read like this, as a release with
+    /// an upcaster does. What has decoded them before keeps what it found.
+    pub fn upcast(&self, kind: &str, schema: u16, read: fn(&[u8]) -> Event) {
+        for event in &mut self.lock().events {
+            if event.kind == kind && event.schema == schema {
+                let meta = codec::decode_metadata(kind, &event.meta).expect("metadata");
+                let decoded = Decoded { event: read(&event.data), meta };
+                *event = Arc::new(copy_of(event, OnceLock::from(Ok(decoded))));
+            }
+        }
+    }
+
     /// Records the same again, byte for byte.
     pub fn repeat(&self, event: &StoredEvent) {
-        let copy = StoredEvent {
-            position: event.position,
-            stream: event.stream,
-            version: event.version,
-            id: event.id,
-            kind: event.kind.clone(),
-            schema: event.schema,
-            recorded_at: event.recorded_at,
-            meta: event.meta.clone(),
-            data: event.data.clone(),
-            cache: OnceLock::new(),
-        };
+        let copy = copy_of(event, OnceLock::new());
         self.lock().events.push(Arc::new(copy));
         self.head.send_replace(event.position);
     }
@@ -257,6 +258,24 @@ impl EventFeed for MemoryFeed {
             None if self.lock().stutter => live.flat_map(twice).boxed(),
             None => live.boxed(),
         }
+    }
+}
+
+fn copy_of(
+    event: &StoredEvent,
+    cache: OnceLock<Result<Decoded, codec::DecodeError>>,
+) -> StoredEvent {
+    StoredEvent {
+        position: event.position,
+        stream: event.stream,
+        version: event.version,
+        id: event.id,
+        kind: event.kind.clone(),
+        schema: event.schema,
+        recorded_at: event.recorded_at,
+        meta: event.meta.clone(),
+        data: event.data.clone(),
+        cache,
     }
 }
 

@@ -148,16 +148,19 @@ pub async fn queries_go_on_behind_a_place(store: Store) {
 pub async fn builds_stand_side_by_side(store: Store) {
     let rows = store.rows.as_ref();
     let old = three(rows).await;
-    rows.serve(old).await.expect("served");
+    rows.serve(old, at(7).recorded_at).await.expect("served");
     let new = rows.create("p", 8, Purpose::Rebuild, TABLES).await.expect("a build");
     let other = rows.create("q", 1, Purpose::Served, TABLES).await.expect("a build");
-    rows.serve(new).await.expect("served");
-    let purposes: Vec<_> =
-        rows.builds().await.expect("builds").iter().map(|b| (b.id, b.purpose)).collect();
-    assert_eq!(
-        purposes,
-        [(old, Purpose::Retired), (new, Purpose::Served), (other, Purpose::Served)]
-    );
+    rows.serve(new, at(9).recorded_at).await.expect("served");
+    let purposes = async || {
+        let builds = rows.builds().await.expect("builds");
+        builds.iter().map(|b| (b.id, b.purpose, b.since.as_micros())).collect::<Vec<_>>()
+    };
+    let (kept, served) = ((old, Purpose::Retired, 9), (new, Purpose::Served, 9));
+    assert_eq!(purposes().await, [kept, served, (other, Purpose::Served, 0)]);
+    rows.mark(other, Purpose::Halted, at(11).recorded_at).await.expect("marked");
+    rows.mark(BuildId(4_711), Purpose::Halted, at(11).recorded_at).await.expect("nothing to mark");
+    assert_eq!(purposes().await, [kept, served, (other, Purpose::Halted, 11)]);
     assert_eq!(rows.count(old, &PEOPLE, Vec::new()).await.expect("a count"), 3);
     assert_eq!(rows.count(new, &PEOPLE, Vec::new()).await.expect("a count"), 0);
     rows.remove(old).await.expect("removed");

@@ -99,11 +99,17 @@ async fn look(options: &cli::Doctor, findings: &mut Findings) -> Result<()> {
             let newest = opened.feed().head().await.unwrap_or(head);
             place::processes(&checkpoints, newest, served, findings);
         }
+        // Each server has checkpoints of its own, which only it can read.
+        Events::EventStoreDb(_) => {}
     }
     let question = Question {
         feed: opened.feed(),
         head,
-        dense: matches!(options.data.store, StoreAddress::Embedded | StoreAddress::Postgres(_)),
+        dense: match options.data.store {
+            StoreAddress::Embedded | StoreAddress::Postgres(_) | StoreAddress::EventStoreDb(_) => {
+                true
+            }
+        },
         now: SystemClock.now(),
         grace_seconds: options.grace,
         served,
@@ -119,13 +125,15 @@ async fn look(options: &cli::Doctor, findings: &mut Findings) -> Result<()> {
 fn is_damage(error: &anyhow::Error) -> bool {
     use hakken_adapters::embedded::OpenError as E;
     let known = error.downcast_ref::<E>();
-    known.is_some_and(|known| matches!(known, E::Damaged { .. } | E::CutOff { .. }))
+    known.is_some_and(|known| {
+        matches!(known, E::Damaged { .. } | E::CutOff { .. } | E::Missed { .. })
+    })
 }
 
 /// Whether some server works on a shared database.
 async fn serves(opened: &Events) -> Result<bool> {
     Ok(match opened {
-        Events::Embedded(_) => false,
+        Events::Embedded(_) | Events::EventStoreDb(_) => false,
         Events::Postgres(store) => store.is_served().await?,
     })
 }

@@ -1,11 +1,14 @@
-//! Programs of others against a running server: the scripts of `tests/clients`, run by Node.
+//! Programs of others against a running server: the scripts of `tests/clients`, run by Node and
+//! Python, and a program in Rust.
 //!
-//! Their packages are installed once, below `target/`, from the committed lock. Where there is no
+//! Their packages are installed once, below `target/`, from the committed locks. Where there is no
 //! Node the tests say so and pass; in CI that is a failure.
 
 mod audit;
+mod browser;
 mod compose;
 mod python;
+mod rust;
 mod sales;
 
 use std::{

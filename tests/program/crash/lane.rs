@@ -17,9 +17,10 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::{
-    super::program::{Client, Server, copy, good, hall, serve},
-    life::{Acknowledged, Life, OnSale, PRICE, Stop},
-    witness::Witness,
+    super::program::{Client, Server, copy, good, serve},
+    life::{Acknowledged, Life, OnSale, Stop, ask_again},
+    sale::Sale,
+    witness::{Witness, embedded_events},
 };
 
 /// Clients on one server, each with a connection of its own.
@@ -81,9 +82,7 @@ pub struct Lane {
     log_read: usize,
     last: Option<End>,
     operator: String,
-    owner: String,
-    venue: Value,
-    shows: u64,
+    sale: Sale,
     crowd: Arc<Crowd>,
     witness: Witness,
     ends: BTreeMap<End, u64>,
@@ -95,31 +94,9 @@ impl Lane {
         let temp = tempfile::tempdir().unwrap();
         let server = Server::start(&temp.path().join("data"));
         let operator = server.key.clone().expect("a new store has a first key");
-        let client = server.client(&operator);
-        let input = json!({ "idempotencyKey": "organizer", "name": "Test" });
-        let organizer = client.tell("registerOrganizer", "organizer { id }", input).await;
-        let mut keys = Vec::new();
-        for role in ["ORGANIZER", "BOX_OFFICE", "GATE"] {
-            let input = json!({
-                "idempotencyKey": role, "label": role, "role": role,
-                "organizer": organizer["organizer"]["id"]
-            });
-            let made = client.tell("createApiKey", "secret", input).await;
-            keys.push(made["secret"].as_str().expect("a secret").to_owned());
-        }
-        let owner = client.with_key(&keys[0]);
-        let map = json!({ "idempotencyKey": "venue", "name": "Hall", "seatMap": {
-            "json": hall(SEATS).to_string(),
-            "pools": [{ "name": "floor", "capacity": 500, "category": "floor" }]
-        } });
-        let venue = owner.tell("registerVenue", "venue { id }", map).await["venue"]["id"].take();
-        let on_sale = OnSale {
-            show: put_on_sale(&owner, &venue, 0).await,
-            seller: keys[1].clone(),
-            gate: keys[2].clone(),
-        };
+        let sale = Sale::open(&server.client(&operator), SEATS).await;
         let crowd = Crowd {
-            on_sale: Mutex::new(Arc::new(on_sale)),
+            on_sale: Mutex::new(sale.on_sale()),
             unfinished: Mutex::default(),
             acknowledged: Mutex::default(),
             strange: Mutex::default(),
@@ -128,16 +105,14 @@ impl Lane {
             lane: number,
         };
         server.kill();
-        let witness = Witness::new(&temp.path().join("data"));
+        let witness = Witness::new(embedded_events(&temp.path().join("data")));
         Self {
             chance,
             temp,
             log_read: 0,
             last: None,
             operator,
-            owner: keys[0].clone(),
-            venue,
-            shows: 1,
+            sale,
             crowd: Arc::new(crowd),
             witness,
             ends: BTreeMap::new(),
@@ -234,7 +209,7 @@ impl Lane {
                 again.extend(self.chance.pick(part).cloned());
             }
         }
-        ask_again(server, &self.crowd, again).await
+        ask_again(&server.client(""), &self.sale.on_sale(), again).await
     }
 
     /// The lines that servers have written since this was last asked.
@@ -297,12 +272,8 @@ impl Lane {
                 Err(_) => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         }
-        let owner = server.client(&self.owner);
-        let show = put_on_sale(&owner, &self.venue, self.shows).await;
-        self.shows += 1;
-        let mut on_sale = lock(&self.crowd.on_sale);
-        let OnSale { seller, gate, .. } = &**on_sale;
-        *on_sale = Arc::new(OnSale { show, seller: seller.clone(), gate: gate.clone() });
+        self.sale.another_show(&server.client("")).await;
+        *lock(&self.crowd.on_sale) = self.sale.on_sale();
     }
 
     /// Everybody comes.
@@ -341,7 +312,8 @@ impl Lane {
         assert!(wrong.contains("is not recorded"), "{wrong}");
         invented.key.pop();
         invented.answer.push(json!("something else"));
-        let wrong = ask_again(&server, &self.crowd, vec![invented]).await.unwrap_err();
+        let wrong =
+            ask_again(&server.client(""), &self.sale.on_sale(), vec![invented]).await.unwrap_err();
         assert!(wrong.contains("and now comes"), "{wrong}");
         server.kill();
 
@@ -352,7 +324,7 @@ impl Lane {
         assert!(wrong.contains("was read, and is gone"), "{wrong}");
         // Who has not read what is gone sees it by what the clients were told.
         let told = std::mem::take(&mut self.witness.acknowledged);
-        self.witness = Witness::new(&data);
+        self.witness = Witness::new(embedded_events(&data));
         self.witness.read_on().await.unwrap();
         let wrong = self.witness.heard(told).unwrap_err();
         assert!(wrong.contains("is not recorded"), "{wrong}");
@@ -371,7 +343,7 @@ impl Lane {
             let at = self.chance.below(all.len());
             all.swap_remove(at);
         }
-        ask_again(&server, &self.crowd, all).await.unwrap();
+        ask_again(&server.client(""), &self.sale.on_sale(), all).await.unwrap();
         let told = good(&["verify", "--json", "--url", &server.url, "--key", &self.operator]);
         for line in told.lines() {
             let report: Value = serde_json::from_str(line).unwrap();
@@ -380,28 +352,6 @@ impl Lane {
         let events = self.witness.position();
         format!("{number} acknowledged, {events} events, ends: {:?}", self.ends)
     }
-}
-
-/// Puts one more show on sale.
-pub async fn put_on_sale(owner: &Client, venue: &Value, number: u64) -> String {
-    let key = |name: &str| format!("{name}-{number}");
-    let input = json!({
-        "idempotencyKey": key("show"), "name": key("Show"), "venue": venue,
-        "startsAt": "2098-01-01T10:00:00Z", "endsAt": "2098-01-01T12:00:00Z",
-        "entry": { "validFrom": "2020-01-01T00:00:00Z" }
-    });
-    let show = owner.tell("scheduleShow", "show { id }", input).await["show"]["id"].take();
-    let input = json!({
-        "idempotencyKey": key("adult"), "show": show, "ticketType": "adult", "name": "Adult",
-        "priceMinor": PRICE
-    });
-    owner.tell("offerTicketType", "show { id }", input).await;
-    let rules = json!({
-        "salesFrom": "2020-01-01T00:00:00Z", "salesUntil": "2098-01-01T00:00:00Z"
-    });
-    let input = json!({ "idempotencyKey": key("sales"), "show": show, "rules": rules });
-    owner.tell("openSales", "position", input).await;
-    show.as_str().expect("an id").to_owned()
 }
 
 /// One client: goes on with whoever was interrupted, then with new buyers, until the server is
@@ -438,21 +388,4 @@ async fn come(client: Client, crowd: Arc<Crowd>) {
             }
         }
     }
-}
-
-/// Asks for what was acknowledged, 16 at a time.
-async fn ask_again(server: &Server, crowd: &Crowd, again: Vec<Acknowledged>) -> Result<(), String> {
-    let on_sale = lock(&crowd.on_sale).clone();
-    let again = Arc::new(Mutex::new(again));
-    let mut asking = JoinSet::new();
-    for _ in 0..16 {
-        let (client, on_sale, again) = (server.client(""), on_sale.clone(), again.clone());
-        asking.spawn(async move {
-            loop {
-                let Some(next) = lock(&again).pop() else { return Ok(()) };
-                next.ask_again(&client, &on_sale).await?;
-            }
-        });
-    }
-    asking.join_all().await.into_iter().collect()
 }

@@ -1,11 +1,19 @@
 //! One buyer's way through the engine: what is asked next, and what was answered.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use hakken_tests::sim::Chance;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use super::super::program::Client;
+
+/// Whoever is told to ask again does so for so long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The price of every place.
 pub const PRICE: u64 = 5_000;
@@ -192,7 +200,8 @@ impl Life {
     async fn fetch(&mut self, client: &Client) -> Result<(), Stop> {
         let client = client.with_key(&self.on_sale.seller);
         let query = "query($id: ID!) { order(id: $id) { tickets { id code } } }";
-        for _ in 0..2_000 {
+        let since = Instant::now();
+        while since.elapsed() < PATIENCE {
             let answer = client.try_ask(query, json!({ "id": self.order })).await;
             let mut answer = answer.map_err(|_| Stop::Gone)?;
             let tickets = answer["data"]["order"]["tickets"].take();
@@ -214,7 +223,7 @@ fn lasting(step: Step, payload: &Value) -> Vec<Value> {
 }
 
 async fn pause() {
-    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
 }
 
 /// Asks until it is answered, refused, or the server is gone.
@@ -228,7 +237,8 @@ async fn tell(client: &Client, on_sale: &OnSale, step: Step, input: &Value) -> R
     );
     let key = if step == Step::Scan { &on_sale.gate } else { &on_sale.seller };
     let client = client.with_key(key);
-    for _ in 0..2_000 {
+    let since = Instant::now();
+    while since.elapsed() < PATIENCE {
         let answer = client.try_ask(&query, json!({ "input": input })).await;
         let mut answer = answer.map_err(|_| Stop::Gone)?;
         let payload = answer["data"][mutation].take();
@@ -257,4 +267,26 @@ impl Acknowledged {
         }
         Ok(())
     }
+}
+
+/// Asks for what was acknowledged, 16 at a time.
+pub async fn ask_again(
+    client: &Client,
+    on_sale: &Arc<OnSale>,
+    again: Vec<Acknowledged>,
+) -> Result<(), String> {
+    let again = Arc::new(Mutex::new(again));
+    let mut asking = JoinSet::new();
+    for _ in 0..16 {
+        // A client of its own, with a connection of its own.
+        let (client, on_sale, again) = (client.another(), on_sale.clone(), again.clone());
+        asking.spawn(async move {
+            loop {
+                let next = again.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let Some(next) = next else { return Ok(()) };
+                next.ask_again(&client, &on_sale).await?;
+            }
+        });
+    }
+    asking.join_all().await.into_iter().collect()
 }

@@ -4,9 +4,10 @@
 //! `HAKKEN_CRASH_ROUNDS=2000 tests/run crash` kills so often; `HAKKEN_CRASH_SEED=…` repeats the
 //! choices of a run that is printed. Without them it takes about a minute.
 
-pub mod lane;
+mod lane;
 pub mod life;
-mod witness;
+pub mod sale;
+pub mod witness;
 
 use std::time::Instant;
 
@@ -20,18 +21,21 @@ const ROUNDS: u64 = 200;
 /// Servers at once, each on its own data.
 const LANES: u64 = 2;
 
-fn number(name: &str) -> Option<u64> {
+pub fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is no number: {text}")))
+}
+
+/// A seed that nobody has seen.
+pub fn new_seed() -> u64 {
+    let bytes = random_bytes().expect("the system gives random numbers");
+    bytes.iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_was_acknowledged_survives_every_kill() {
     let rounds = number("HAKKEN_CRASH_ROUNDS").unwrap_or(ROUNDS);
-    let seed = number("HAKKEN_CRASH_SEED").unwrap_or_else(|| {
-        let bytes = random_bytes().expect("the system gives random numbers");
-        bytes.iter().take(8).fold(0, |seed, byte| (seed << 8) | u64::from(*byte))
-    });
+    let seed = number("HAKKEN_CRASH_SEED").unwrap_or_else(new_seed);
     println!("HAKKEN_CRASH_SEED={seed} HAKKEN_CRASH_ROUNDS={rounds}");
     let begun = Instant::now();
     let mut chance = Chance::new(seed);

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
+use futures_util::future::BoxFuture;
 use hakken_adapters::{data_dir::DataDir, embedded::EmbeddedStore};
 use hakken_domain::{
     Event,
@@ -15,9 +16,26 @@ use serde_json::{Value, json};
 
 use super::life::{Acknowledged, Step};
 
-/// Reads the events of a data directory as they grow, and forgets nothing.
+/// Opens the events anew, past everything that the servers have between them and their store.
+pub type Events =
+    Box<dyn Fn() -> BoxFuture<'static, Result<Box<dyn EventFeed>, String>> + Send + Sync>;
+
+/// The events of a data directory.
+pub fn embedded_events(data: &Path) -> Events {
+    let directory = DataDir::at(data);
+    Box::new(move || {
+        let directory = directory.clone();
+        Box::pin(async move {
+            let store = EmbeddedStore::open_read_only(&directory).await;
+            let store = store.map_err(|error| error.to_string())?;
+            Ok(Box::new(store) as Box<dyn EventFeed>)
+        })
+    })
+}
+
+/// Reads the events as they grow, and forgets nothing.
 pub struct Witness {
-    directory: DataDir,
+    events: Events,
     audit: Audit,
     /// The newest event that was read.
     newest: Option<(Position, EventId)>,
@@ -31,9 +49,9 @@ pub struct Witness {
 }
 
 impl Witness {
-    pub fn new(data: &Path) -> Self {
+    pub fn new(events: Events) -> Self {
         Self {
-            directory: DataDir::at(data),
+            events,
             audit: Audit::default(),
             newest: None,
             recorded: HashMap::new(),
@@ -50,12 +68,11 @@ impl Witness {
 
     /// Reads on. What was read before must still be there.
     pub async fn read_on(&mut self) -> Result<(), String> {
-        let store = EmbeddedStore::open_read_only(&self.directory).await;
-        let store = store.map_err(|error| error.to_string())?;
+        let store = (self.events)().await?;
         let mut after = Position(self.position().0.saturating_sub(1));
         let mut is_first = true;
         loop {
-            let page = EventFeed::read_all(&store, after, 2_000).await;
+            let page = store.read_all(after, 2_000).await;
             let page = page.map_err(|error| error.to_string())?;
             let Some(last) = page.last() else { break };
             after = last.position;
@@ -70,7 +87,6 @@ impl Witness {
             is_first = false;
             self.take(fresh)?;
         }
-        store.close().await;
         if is_first && let Some((position, id)) = self.newest {
             return Err(format!("{id} at {position} was read, and is gone"));
         }

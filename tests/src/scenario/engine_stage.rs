@@ -112,6 +112,7 @@ pub fn refusal(rejection: &Rejection) -> String {
         Rejection::Organizer(rejection) => code_of(rejection),
         Rejection::Key(rejection) => code_of(rejection),
         Rejection::Gate(never) => match *never {},
+        Rejection::Operations(rejection) => code_of(rejection),
     }
 }
 

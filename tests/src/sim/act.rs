@@ -12,6 +12,7 @@ use super::{
     coverage::Coverage,
     known::Before,
     mortal::{Death, Point},
+    node::Node,
 };
 
 /// A call, and whom it is given to.
@@ -124,28 +125,31 @@ impl Simulation {
         }
     }
 
+    /// What went wrong at a process since `before`, or was so.
+    pub(super) fn met_by(&self, node: &Node, before: &Coverage) -> BTreeSet<&'static str> {
+        let now = node.dial().met.clone();
+        let mut met: BTreeSet<_> =
+            self.under_way.iter().map(String::as_str).filter_map(in_short).collect();
+        met.extend(now.since(before).filter_map(in_short));
+        let died = node.life.died().map(|(point, death)| crash(point, death));
+        met.extend(died.as_deref().and_then(in_short));
+        if node.since > 0 && node.since + 2 > self.step {
+            met.insert("just started again");
+        }
+        if self.nodes.len() > 1 {
+            met.insert("two processes");
+        }
+        if self.options.sole_writer {
+            met.insert("sole writer");
+        }
+        met
+    }
+
     /// What went wrong while what was under way, and what was under way together.
     fn count_pairs(&mut self, asked: &[Asked], answers: &[Answer], met: &[Coverage]) {
-        let two = self.nodes.len() > 1;
-        let mut faults: Vec<BTreeSet<&'static str>> = Vec::new();
-        for (node, before) in self.nodes.iter().zip(met) {
-            let now = node.dial().met.clone();
-            let mut of_node: BTreeSet<_> =
-                self.under_way.iter().map(String::as_str).filter_map(in_short).collect();
-            of_node.extend(now.since(before).filter_map(in_short));
-            let died = node.life.died().map(|(point, death)| crash(point, death));
-            of_node.extend(died.as_deref().and_then(in_short));
-            if node.since > 0 && node.since + 2 > self.step {
-                of_node.insert("just started again");
-            }
-            if two {
-                of_node.insert("two processes");
-            }
-            if self.options.sole_writer {
-                of_node.insert("sole writer");
-            }
-            faults.push(of_node);
-        }
+        let each = self.nodes.iter().zip(met);
+        let faults: Vec<BTreeSet<&'static str>> =
+            each.map(|(node, before)| self.met_by(node, before)).collect();
         for (Asked { call, node, .. }, answer) in asked.iter().zip(answers) {
             for fault in &faults[*node] {
                 self.coverage.met(call.name, fault);

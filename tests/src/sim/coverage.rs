@@ -96,13 +96,13 @@ impl Coverage {
         for (number, column) in (1..).zip(&columns) {
             let _ = writeln!(text, "  {number:>2} {column}");
         }
-        let _ = write!(text, "  {:<14}", "");
+        let _ = write!(text, "  {:<24}", "");
         for number in 1..=columns.len() {
             let _ = write!(text, "{number:>5}");
         }
         let mut never = Vec::new();
         for row in operations {
-            let _ = write!(text, "\n  {row:<14}");
+            let _ = write!(text, "\n  {row:<24}");
             for column in &columns {
                 match count(row, column) {
                     0 => {

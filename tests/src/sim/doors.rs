@@ -2,6 +2,8 @@
 //! What they are told when they ask is compared with the audit of the events at that very
 //! position; what they do is found among the events.
 
+mod operators;
+
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -51,6 +53,10 @@ pub(super) struct Doors {
     keys: Vec<(OrganizerId, String)>,
     /// What was acknowledged.
     acked: Vec<(Mutation, Value)>,
+    /// The key of an operator.
+    operator: String,
+    /// Keys that operators made.
+    made: Vec<operators::Made>,
 }
 
 /// A mutation.
@@ -138,6 +144,11 @@ impl Simulation {
             let (key, _) = made.map_err(|error| error.to_string())?;
             self.doors.keys.push((organizer, key));
         }
+        let new = NewKey { label: name("operator"), role: Role::Operator, organizer: None };
+        let actor = ActorRef::new("system:simulation").expect("a good name");
+        let desk = self.nodes[0].world.desk();
+        let made = create_key(desk, &engine_secret(), &FixedSecret(9), actor, new).await;
+        (self.doors.operator, _) = made.map_err(|error| error.to_string())?;
         Ok(())
     }
 
@@ -146,7 +157,11 @@ impl Simulation {
         if self.options.only_holds || !self.chance.percent(40) {
             return Ok(());
         }
-        if self.chance.percent(60) { self.command().await } else { self.compare_answers().await }
+        match self.chance.below(100) {
+            0..=49 => self.command().await,
+            50..=79 => self.compare_answers().await,
+            _ => self.operate_through_the_door().await,
+        }
     }
 
     /// The API over a process, as it is wired now.
@@ -165,16 +180,36 @@ impl Simulation {
         }
     }
 
-    /// Sends an operation of one field to a process.
+    /// An organizer's key.
+    fn key_of(&self, organizer: OrganizerId) -> Result<String, String> {
+        let key = self.doors.keys.iter().find(|(of, _)| *of == organizer);
+        key.map(|(_, key)| key.clone()).ok_or_else(|| "an organizer without a key".to_owned())
+    }
+
+    /// Sends an operation of one field to a process, and takes down what it met.
     async fn send(
         &mut self,
+        name: &str,
         node: usize,
-        organizer: OrganizerId,
+        key: &str,
         document: &str,
         variables: Value,
     ) -> Result<Told, String> {
-        let key = self.doors.keys.iter().find(|(of, _)| *of == organizer);
-        let (_, key) = key.ok_or("an organizer without a key")?;
+        let before = self.nodes[node].dial().met.clone();
+        let told = self.ask_door(node, key, document, variables).await;
+        for fault in self.met_by(&self.nodes[node], &before) {
+            self.coverage.met(&format!("api {name}"), fault);
+        }
+        told
+    }
+
+    async fn ask_door(
+        &mut self,
+        node: usize,
+        key: &str,
+        document: &str,
+        variables: Value,
+    ) -> Result<Told, String> {
         let request = Request::post("/graphql")
             .header("content-type", "application/json")
             .header("authorization", format!("Bearer {key}"))
@@ -231,9 +266,10 @@ impl Simulation {
         };
         let node = self.chance.below(self.nodes.len());
         let variables = json!({ "input": mutation.input });
-        let told = self.send(node, mutation.organizer, mutation.document, variables).await?;
-        self.look().await?;
         let name = mutation.name;
+        let key = self.key_of(mutation.organizer)?;
+        let told = self.send(name, node, &key, mutation.document, variables).await?;
+        self.look().await?;
         let done = match told {
             Told::Trouble(what) => {
                 self.came_through(&format!("{name} trouble {what}"));
@@ -255,8 +291,10 @@ impl Simulation {
             // What a payment has set in motion counts too: its position may be a later one.
             let is_later = name == "payOrder" && number(&done["position"]) > Some(1);
             let is_same = id == same && (is_later || done["position"] == before["position"]);
+            // What was so already brought nothing about, and is so already again.
+            let is_repeated = json!(self.has_brought_about(&mutation));
             self.came_through(&format!("{name} again"));
-            return match is_same && done["repeated"] == json!(true) {
+            return match is_same && done["repeated"] == is_repeated {
                 true => Ok(()),
                 false => Err(format!("{name} again was answered {done}, before {before}")),
             };
@@ -265,6 +303,12 @@ impl Simulation {
         self.judge_done(&mutation, &done)?;
         self.doors.acked.push((mutation, done));
         Ok(())
+    }
+
+    /// Are there events with its key?
+    fn has_brought_about(&self, mutation: &Mutation) -> bool {
+        let key = mutation.input["idempotencyKey"].as_str().unwrap_or_default();
+        self.keys.keys().any(|known| known.split_once(' ').is_some_and(|(_, known)| known == key))
     }
 
     /// What was acknowledged is recorded, and allowed.
@@ -327,13 +371,15 @@ impl Simulation {
 
     async fn ask_for(
         &mut self,
+        name: &str,
         node: usize,
         organizer: OrganizerId,
         document: &str,
         mut variables: Value,
     ) -> Result<Option<Value>, String> {
         variables["at"] = json!(self.seen.to_string());
-        match self.send(node, organizer, document, variables).await? {
+        let key = self.key_of(organizer)?;
+        match self.send(name, node, &key, document, variables).await? {
             Told::Data(data) => Ok(Some(data)),
             Told::Trouble(what) => {
                 self.came_through(&format!("read trouble {what}"));
@@ -346,7 +392,9 @@ impl Simulation {
         let Some(show) = one(&self.known.shows, drawn).cloned() else { return Ok(None) };
         let Show { id, organizer, seats, .. } = show;
         let variables = json!({ "id": id.global().to_string() });
-        let Some(told) = self.ask_for(node, organizer, AVAILABILITY, variables).await? else {
+        let Some(told) =
+            self.ask_for("availability", node, organizer, AVAILABILITY, variables).await?
+        else {
             return Ok(None);
         };
         let letters = told["seatLetters"].as_str().unwrap_or_default();
@@ -362,7 +410,8 @@ impl Simulation {
     async fn compare_order(&mut self, node: usize, drawn: u64) -> Result<Compared, String> {
         let Some(order) = one(&self.known.orders, drawn).cloned() else { return Ok(None) };
         let variables = json!({ "id": order.id.global().to_string() });
-        let Some(told) = self.ask_for(node, order.organizer, ORDER, variables).await? else {
+        let Some(told) = self.ask_for("order", node, order.organizer, ORDER, variables).await?
+        else {
             return Ok(None);
         };
         let cancelled = |number: u16| order.cancelled.contains(&number);
@@ -405,7 +454,8 @@ impl Simulation {
         let (mut told, mut after) = (Vec::new(), Value::Null);
         loop {
             let variables = json!({ "after": after });
-            let Some(page) = self.ask_for(node, organizer, ORDERS, variables).await? else {
+            let Some(page) = self.ask_for("orders", node, organizer, ORDERS, variables).await?
+            else {
                 return Ok(None);
             };
             let edges = page["edges"].as_array().cloned().unwrap_or_default();

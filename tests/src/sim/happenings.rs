@@ -33,7 +33,7 @@ impl Simulation {
         self.read_side().await
     }
 
-    fn saw(&mut self, what: &str) {
+    pub(super) fn saw(&mut self, what: &str) {
         self.coverage.saw(what);
         self.note(what.to_owned());
         // Processes have weather and deaths of their own; these things happen to all.
@@ -181,8 +181,8 @@ impl Simulation {
         let words = |error: &dyn std::fmt::Display| error.to_string();
         match self.chance.below(100) {
             0..=5 => {
-                self.read.start_rebuild(&[projection]).map_err(|error| words(&error))?;
-                self.saw("read rebuild");
+                let begun = self.read.start_rebuild(&[projection]);
+                self.operated("read rebuild", begun)?;
             }
             6..=8 => {
                 self.read.pause(projection).map_err(|error| words(&error))?;
@@ -225,6 +225,7 @@ impl Simulation {
                 self.start_reading().await?;
                 self.saw("read feed failing");
             }
+            31..=36 => return self.operate(projection).await,
             _ => {}
         }
         Ok(())

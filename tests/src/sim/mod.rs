@@ -19,6 +19,7 @@ mod happenings;
 mod known;
 pub mod mortal;
 mod node;
+mod operators;
 mod rest;
 pub mod story;
 
@@ -231,7 +232,7 @@ impl Simulation {
         let rows = Arc::new(MemoryRows::new());
         let feed =
             Arc::new(FaultyStore::new(ground.memory.clone(), |_| crate::faults::Fault::None));
-        let rows_weather = RowsWeather::default();
+        let mut rows_weather = RowsWeather::default();
         let over = rows_weather.over(rows.clone());
         let read = ReadModels::start(feed.clone(), over, ground.clock.clone()).await;
         let read = read.expect("nothing goes wrong yet");

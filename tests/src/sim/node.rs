@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use hakken_adapters::{
@@ -245,18 +245,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// How many of the next commits of the read side fail, or lose their answer.
-#[derive(Clone, Default)]
-pub(super) struct RowsWeather(Arc<AtomicU32>);
+#[derive(Default)]
+pub(super) struct RowsWeather {
+    left: Arc<AtomicU32>,
+    /// Whether the read side that has the rows is dead.
+    is_over: Arc<AtomicBool>,
+}
 
 impl RowsWeather {
     pub(super) fn set(&self, commits: u32) {
-        self.0.store(commits, Ordering::Relaxed);
+        self.left.store(commits, Ordering::Relaxed);
     }
 
-    /// Rows whose commits meet it.
-    pub(super) fn over(&self, rows: Arc<MemoryRows>) -> Arc<dyn RowStore> {
-        let left = self.0.clone();
-        Arc::new(FaultyRows::new(rows, move || {
+    /// Rows whose commits meet it, for another read side. The one before is dead: whatever of it
+    /// somebody holds still, such as an API that was wired to it, changes nothing any more.
+    pub(super) fn over(&mut self, rows: Arc<MemoryRows>) -> Arc<dyn RowStore> {
+        self.is_over.store(true, Ordering::Relaxed);
+        self.is_over = Arc::default();
+        let left = self.left.clone();
+        let rows = FaultyRows::new(rows, move || {
             let before = left.load(Ordering::Relaxed);
             left.store(before.saturating_sub(1), Ordering::Relaxed);
             match before {
@@ -264,6 +271,7 @@ impl RowsWeather {
                 _ if before.is_multiple_of(2) => RowFault::Fail,
                 _ => RowFault::LoseAnswer,
             }
-        }))
+        });
+        Arc::new(rows.until(&self.is_over))
     }
 }

@@ -15,7 +15,7 @@ use hakken_domain::{
     names::RefundId,
     order,
 };
-use hakken_projections::ALL;
+use hakken_projections::{ALL, BuildError, BuildReport};
 
 use super::{
     Simulation,
@@ -202,6 +202,24 @@ impl Simulation {
         }
     }
 
+    /// Rebuilds a read model, once what operators began is over. Damaged rows may stand in the way
+    /// of one rebuild, and of no other.
+    async fn rebuilt(&mut self, projection: &str) -> Result<BuildReport, BuildError> {
+        let mut may_be_damaged = true;
+        loop {
+            match self.read.rebuild(projection).await {
+                Err(BuildError::UnderWay(_)) => {
+                    tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                }
+                Err(BuildError::Unconfirmed { .. }) if may_be_damaged => {
+                    self.coverage.saw("read damage noticed");
+                    may_be_damaged = false;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
     async fn read_models(&mut self) -> Result<(), String> {
         for projection in ALL {
             let resumed = self.read.resume(projection.name);
@@ -213,7 +231,7 @@ impl Simulation {
         for projection in ALL {
             self.note(format!("{} is built anew", projection.name));
             // One that is being built goes on; then it is compared.
-            let rebuilt = self.read.rebuild(projection.name).await;
+            let rebuilt = self.rebuilt(projection.name).await;
             let rebuilt = rebuilt.map_err(|error| format!("{}: {error}", projection.name))?;
             if !rebuilt.equal() {
                 let difference = rebuilt.comparison.first_difference.unwrap_or_default();

@@ -211,6 +211,31 @@ async fn a_browser_goes_on_where_it_was_cut_off() {
     assert_eq!(next.id.unwrap().parse::<u64>().unwrap(), last.parse::<u64>().unwrap() + 1);
 }
 
+/// What is packed as it comes may wait for more in the packer.
+#[tokio::test]
+async fn nothing_that_is_told_as_it_happens_waits_to_be_compressed() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    tenant.on_sale("concert").await;
+    let reader = Reader::new(&stage, &tenant.auditor).await;
+    let url = "?query=subscription%20%7B%20events(after:%200)%20%7B%20id%20data%20%7D%20%7D";
+    let asked = reader.request(Method::GET, url).header("accept", "text/event-stream");
+    let stream = asked.header("accept-encoding", "gzip, br").send().await.unwrap();
+    assert!(!stream.headers().contains_key("content-encoding"), "{:?}", stream.headers());
+    // Every event there is comes, though many more would be needed to fill a packer.
+    let (mut events, mut told) = (Events::of(stream), 0);
+    let head = stage.models.status().await.unwrap()[0].head.0;
+    while told < head {
+        assert!(events.next().await.unwrap().data["data"]["events"]["data"].is_object());
+        told += 1;
+    }
+    let list = reader.url.replace("/graphql", "/export/auditLog");
+    let asked = reader.http.get(list).bearer_auth(reader.key.as_deref().unwrap());
+    let export = asked.header("accept-encoding", "gzip").send().await.unwrap();
+    assert!(!export.headers().contains_key("content-encoding"), "{:?}", export.headers());
+    assert!(export.text().await.unwrap().contains("\"complete\":true"));
+}
+
 #[tokio::test]
 async fn one_connection_carries_many_operations() {
     let stage = Stage::start().await;

@@ -1,22 +1,43 @@
 //! Whole lists as JSON lines: complete, resumable, and only one's own.
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
 use axum::{
     body::{Body, Bytes},
     http::Request,
 };
 use futures_util::{StreamExt, stream::BoxStream};
+use hakken_api::LiveLimits;
+use hakken_projections::rows::MemoryRows;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
 
-use super::stage::{Actor, OnSale, Stage, Tenant};
-use hakken_tests::world::hall;
+use super::stage::{Actor, Ground, OnSale, Stage, Tenant};
+use hakken_tests::{
+    faulty_rows::{FaultyRows, RowFault},
+    world::hall,
+};
 
 /// Holds of one place each: more than two pages of them.
 const HOLDS: usize = 230;
 
 async fn with_holds(count: usize) -> (Stage, Tenant, OnSale) {
-    let stage = Stage::start().await;
+    with_holds_on(Ground::in_memory(), count).await
+}
+
+async fn with_holds_on(ground: Ground, count: usize) -> (Stage, Tenant, OnSale) {
+    let stage = Stage::on(ground).await;
     let tenant = stage.tenant("hibiki").await;
-    let on_sale = tenant.on_sale_in("concert", &hall(2, 10, 500), false).await;
+    let on_sale = tenant.on_sale_in("concert", &hall(2, 10, 5_000), false).await;
     for number in 0..count {
         let input = json!({
             "idempotencyKey": format!("hold-{number}"), "show": on_sale.show,
@@ -255,4 +276,88 @@ async fn one_key_exports_a_few_lists_at_once_and_an_export_that_ends_makes_room(
     exported(&tenant.organizer, "holds").await;
     running.pop();
     exported(&tenant.auditor, "holds").await;
+}
+
+/// Holds enough that what the system keeps of an export is a small part of it.
+const MANY: usize = 2_000;
+
+/// An export over a connection that keeps little of what is not read.
+async fn asked(stage: &Stage, actor: &Actor, path: &str) -> TcpStream {
+    let address = stage.listen().await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4 << 10).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    let key = actor.key.as_deref().unwrap();
+    let request =
+        format!("GET /export/{path} HTTP/1.0\r\nhost: h\r\nauthorization: Bearer {key}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+/// The lines of an export, read to its end.
+async fn rest(mut stream: TcpStream) -> Vec<Value> {
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    let text = String::from_utf8(answer).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").expect("headers and a body");
+    assert!(head.contains("200 OK"), "{head}");
+    lines(body.as_bytes())
+}
+
+/// The positions of the exported events.
+fn positions(lines: &[Value]) -> Vec<u64> {
+    lines.iter().filter_map(|line| line["node"]["event"]["position"].as_u64()).collect()
+}
+
+#[tokio::test]
+async fn who_stops_reading_makes_nobody_read_ahead_and_may_go_on() {
+    let reads = Arc::new(AtomicU64::new(0));
+    let rows = FaultyRows::new(Arc::new(MemoryRows::default()), || RowFault::None);
+    let ground = Ground { rows: Arc::new(rows.counting(&reads)), ..Ground::in_memory() };
+    let (stage, tenant, _) = with_holds_on(ground, MANY).await;
+    let whole = positions(&exported(&tenant.auditor, "auditLog").await);
+    assert!(whole.len() > MANY);
+    let before = reads.load(Ordering::Relaxed);
+    let stream = asked(&stage, &tenant.auditor, "auditLog").await;
+    // Until nothing more is read, for as long as nothing is taken.
+    let (mut ahead, mut still) = (0, 0);
+    while still < 3 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let now = reads.load(Ordering::Relaxed) - before;
+        still = if now == ahead && now > 0 { still + 1 } else { 0 };
+        ahead = now;
+    }
+    let lines = rest(stream).await;
+    let all = reads.load(Ordering::Relaxed) - before;
+    assert!(4 * ahead < 3 * all, "{ahead} of {all} reads were for nobody");
+    assert_eq!(lines.last().unwrap()["complete"], true);
+    assert_eq!(positions(&lines), whole);
+}
+
+#[tokio::test]
+async fn who_takes_nothing_for_too_long_loses_the_place_is_told_so_and_goes_on_from_there() {
+    let live = LiveLimits { slow: Duration::from_millis(400), ..LiveLimits::default() };
+    let (stage, tenant, _) = with_holds_on(Ground { live, ..Ground::in_memory() }, MANY).await;
+    let whole = positions(&exported(&tenant.auditor, "auditLog").await);
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        slow.push(asked(&stage, &tenant.auditor, "auditLog").await);
+    }
+    let status = async |wanted: u16| {
+        while tenant.auditor.get("/export/shows", "*/*").await.status != wanted {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let patience = Duration::from_secs(20);
+    tokio::time::timeout(patience, status(503)).await.expect("all places are taken");
+    tokio::time::timeout(patience, status(200)).await.expect("places come back");
+    tokio::time::sleep(live.slow * 2).await;
+    // Who reads after all finds the reason at the end, and a cursor with which to go on.
+    let lines = rest(slow.pop().unwrap()).await;
+    let end = lines.last().unwrap();
+    assert_eq!(end["error"]["code"], "TOO_SLOW", "{end}");
+    assert_eq!(end["cursor"], lines[lines.len() - 2]["cursor"]);
+    let cursor = end["cursor"].as_str().unwrap();
+    let more = exported(&tenant.auditor, &format!("auditLog?after={cursor}")).await;
+    assert_eq!([positions(&lines), positions(&more)].concat(), whole);
 }

@@ -229,7 +229,7 @@ async fn metrics_count_requests_refusals_and_what_the_engine_does() {
         "hakken_graphql_refusals_total{code=\"SEAT_TAKEN\"} 1",
         "hakken_graphql_operations_total{operation=\"mutation\"} 11",
         "hakken_http_requests_total{route=\"/graphql\",status=\"200\"} 11",
-        "hakken_http_request_seconds_count{route=\"/graphql\"} 11",
+        "hakken_http_request_duration_seconds_count{route=\"/graphql\"} 11",
         "hakken_commands_rejected_total 1",
         "hakken_write_loop_works 1",
         "hakken_projection_running{name=\"orders\"} 1",

@@ -3,12 +3,18 @@
 
 mod adversaries;
 
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+};
+
 use axum::{body::Body, http::Request};
 use hakken_api::{DocumentGate, KeyLimits, sdl};
 use serde_json::{Value, json};
 
 use super::stage::{Actor, Answered, Ground, Stage};
 use adversaries::adversaries;
+use hakken_tests::world::hall;
 
 /// A step takes less than 100 ns, so that so many take less than 20 ms.
 const MOST_STEPS: u64 = 200_000;
@@ -136,10 +142,50 @@ async fn a_broken_bound_is_named_with_what_is_allowed_and_what_was_found() {
 #[tokio::test]
 async fn pages_within_pages_are_bounded_together() {
     let stage = Stage::start().await;
-    let query = "{ shows(first: 100) { edges { node { seatMap { sections { name } } } } } }";
-    let refused = send(&stage.operator(), MODERN, query, json!({})).await;
-    let limit = &refused.json()["errors"][0]["extensions"]["limit"];
-    assert_eq!(limit["name"], "ANSWER_LARGE_PARTS", "{limit}");
+    for (many, few) in [
+        // A whole map is brought into memory, whatever is told of it.
+        ("shows(first: 100)", "seatMap { sections { name } }"),
+        ("shows(first: 9)", "seatMap { seatCount }"),
+        ("venues(first: 9)", "seatMap { json }"),
+        ("orders(first: 2)", "items { show { seatMap { name } } }"),
+    ] {
+        let query = format!("{{ {many} {{ edges {{ node {{ {few} }} }} }} }}");
+        let refused = send(&stage.operator(), MODERN, &query, json!({})).await;
+        let limit = &refused.json()["errors"][0]["extensions"]["limit"];
+        assert_eq!(limit["name"], "ANSWER_LARGE_PARTS", "{query}: {limit}");
+    }
+    for good in [
+        "{ shows(first: 8) { edges { node { seatMap { sections { name } } } } } }",
+        "{ venues(first: 8) { edges { node { seatMap { seatCount } } } } }",
+    ] {
+        let answered = send(&stage.operator(), MODERN, good, json!({})).await;
+        assert_eq!(answered.json()["errors"], json!(null), "{good}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_about_many_seats_gives_the_core_away_again_and_again() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let on_sale = tenant.on_sale_in("concert", &hall(26, 400, 0), false).await;
+    let seats = 26 * 400;
+    for query in [
+        "query($show: ID!) { availability(show: $show) { seats { seat status } } }",
+        "query($show: ID!) { show(id: $show) { seatMap { sections { rows { seats { name } } } } } }",
+    ] {
+        let body = json!({ "query": query, "variables": { "show": on_sale.show } }).to_string();
+        let request = Request::post("/graphql").header("content-type", "application/json");
+        let mut answer = pin!(tenant.box_office.send(request.body(Body::from(body)).unwrap()));
+        let mut steps = 0;
+        let answered = poll_fn(|context| {
+            steps += 1;
+            answer.as_mut().poll(context)
+        });
+        let answered = answered.await;
+        assert_eq!(answered.json()["errors"], json!(null));
+        assert!(answered.body.len() > 10 * seats, "{query}");
+        assert!(steps > seats / 1_000, "{steps} steps for {seats} seats: {query}");
+    }
 }
 
 #[tokio::test]

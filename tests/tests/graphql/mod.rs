@@ -10,6 +10,7 @@ mod http_documents;
 mod http_polls;
 mod limits;
 mod lists;
+mod operations;
 mod past;
 mod queries;
 mod recipes;

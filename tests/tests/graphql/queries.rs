@@ -294,6 +294,44 @@ async fn a_position_that_is_not_there_yet_is_said_so_and_takes_nothing_along() {
 }
 
 #[tokio::test]
+async fn at_least_holds_for_all_that_the_answer_leads_to_and_for_nothing_else() {
+    let (stage, tenant, on_sale) = opened().await;
+    stage.models.pause("tickets").unwrap();
+    let order = tenant.sell(&on_sale.show, "b", &["A1", "A2"]).await;
+    let seen = json!({ "id": order["id"], "seen": head(&stage).await });
+    // What does not lead to tickets waits for none.
+    let whole = "query($id: ID!, $seen: Position) { order(id: $id, atLeast: $seen) { status } }";
+    let told = tenant.box_office.ask(whole, seen.clone()).await;
+    assert_eq!(told["order"]["status"], "CONFIRMED");
+    for (at, leads) in [
+        "query($id: ID!, $seen: Position) { order(id: $id, atLeast: $seen) {
+            tickets { status code } } }",
+        "query($id: ID!, $seen: Position) { node(id: $id, atLeast: $seen) {
+            ... on Order { ...Whole } } } fragment Whole on Order { tickets { status code } }",
+        "query($seen: Position) { found: orders(first: 1, atLeast: $seen) {
+            edges { node { tickets { status code } } } } }",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        stage.models.pause("tickets").unwrap();
+        // One more, which the read model of the tickets does not have.
+        tenant.sell(&on_sale.show, &format!("b-{at}"), &[&format!("B{}", at + 1)]).await;
+        let mut seen = seen.clone();
+        seen["seen"] = head(&stage).await.into();
+        let asked = tokio::spawn({
+            let (seller, seen) = (tenant.box_office.clone(), seen.clone());
+            async move { seller.ask(leads, seen).await }
+        });
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        assert!(!asked.is_finished(), "it does not wait: {leads}");
+        stage.models.resume("tickets").unwrap();
+        let told = asked.await.unwrap().to_string();
+        assert_eq!(told.matches("\"ISSUED\"").count(), 2, "{told}");
+    }
+}
+
+#[tokio::test]
 async fn read_models_are_rebuilt_and_verified_while_they_serve() {
     let (stage, tenant, on_sale) = opened().await;
     tenant.sell(&on_sale.show, "b", &["A1"]).await;

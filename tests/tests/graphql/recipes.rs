@@ -172,6 +172,8 @@ impl Cook {
                 Part::Text(text) => {
                     asks = role(&text).map(str::to_owned).or(asks);
                 }
+                // These are run by the program's own tests and those of its clients.
+                Part::Code { kind, .. } if ["python", "sh"].contains(&&*kind) => {}
                 Part::Code { kind, text } => {
                     let asks = asks.as_deref().expect("nobody asks");
                     let actor = self.actor(asks);
@@ -208,6 +210,45 @@ async fn the_recipes_come_out_as_they_are_written() {
         std::fs::write(path(), written(&cook.parts)).unwrap();
     }
     assert!(cook.steps >= 15, "{} steps only", cook.steps);
+}
+
+#[test]
+fn what_is_shown_in_python_stands_in_the_program_that_is_run() {
+    let page = std::fs::read_to_string(path()).expect("docs/recipes.md");
+    let program = path().with_file_name("../tests/clients/sale.py");
+    let program = std::fs::read_to_string(program).expect("sale.py");
+    let program: Vec<&str> = program.lines().map(str::trim).collect();
+    let mut shown = 0;
+    for part in parts(&page) {
+        if let Part::Code { kind, text } = part
+            && kind == "python"
+        {
+            for line in text.lines() {
+                assert!(program.contains(&line.trim()), "sale.py does not have: {line}");
+                shown += 1;
+            }
+        }
+    }
+    assert!(shown >= 5, "{shown} lines only");
+}
+
+#[test]
+fn the_page_has_every_code_with_which_a_socket_is_closed() {
+    let page = std::fs::read_to_string(path()).expect("docs/recipes.md");
+    let code = path().with_file_name("../api/src/http/websocket/mod.rs");
+    let code = std::fs::read_to_string(code).expect("the sockets");
+    let (words, code) = code.split_once("\nmod ").expect("words, and then code");
+    let rows: Vec<&str> = words.lines().filter_map(|line| line.strip_prefix("//! | ")).collect();
+    assert!(rows.len() > 10, "{rows:?}");
+    for row in &rows {
+        assert!(page.contains(&format!("\n| {row}\n")), "the page does not have: {row}");
+    }
+    // Each of them is sent, and each that is sent is one of them.
+    let told = |code: &str| rows.iter().any(|row| row.starts_with(code));
+    let numbers = code.split(|c: char| !c.is_ascii_digit()).filter(|part| part.len() == 4);
+    let sent: Vec<&str> =
+        numbers.filter(|part| part.starts_with("44") || *part == "4508").collect();
+    assert!(sent.len() >= 8 && sent.iter().all(|code| told(code) || *code == "4500"), "{sent:?}");
 }
 
 #[test]

@@ -37,6 +37,7 @@ use hakken_tests::{
     world::{START, hall},
 };
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use tower::ServiceExt;
 
 /// Says how many seats are free.
@@ -77,6 +78,8 @@ pub struct Ground {
     pub live: LiveLimits,
     /// How much each key may ask.
     pub limits: KeyLimits,
+    /// Whether it answers events, if somebody says so; then nobody waits long for it.
+    pub on_duty: Option<watch::Receiver<bool>>,
 }
 
 impl Ground {
@@ -95,6 +98,7 @@ impl Ground {
             told: None,
             live: LiveLimits::default(),
             limits: KeyLimits::default(),
+            on_duty: None,
         }
     }
 }
@@ -110,12 +114,13 @@ impl Stage {
 
     /// The same, with documents that an operator trusts.
     pub async fn with(ground: Ground, documents: DocumentRules) -> Self {
-        let Ground { store, side, feed, rows, clock, gateway, seed, operator, told, live, limits } =
-            ground;
+        let Ground { store, side, feed, rows, clock, gateway, seed, operator, .. } = ground;
+        let Ground { told, live, limits, on_duty, .. } = ground;
         let ids = Arc::new(SeededIds::new(seed));
         let ports = Ports { store, side, clock: clock.clone(), ids };
         let secret = engine_secret();
-        let options = WriteOptions { patience: Duration::from_secs(10), ..WriteOptions::default() };
+        let patience = Duration::from_millis(if on_duty.is_some() { 100 } else { 10_000 });
+        let options = WriteOptions { patience, on_duty, ..WriteOptions::default() };
         let write = WriteSide::start(ports, gateway.clone(), secret.clone(), options);
         let write = Arc::new(write);
         let models = ReadModels::start(feed.clone(), rows, clock.clone()).await.unwrap();

@@ -7,6 +7,6 @@ mod gates;
 mod house;
 mod keys;
 mod money;
-mod reader;
+pub mod reader;
 mod rebuild;
 mod seats;

@@ -69,10 +69,14 @@ pub async fn a_conflict_does_not_stop_the_other_appends_of_its_batch(store: &Ope
         append(stream(4), 0, ["c", "d"]),
     ];
     let answer = events(store).append(batch, at(0)).await.unwrap();
-    assert_eq!(written(&answer[0])[0].position, Position(2));
     assert_eq!(conflict(&answer[1])[0].data, "a");
     assert!(conflict(&answer[2]).is_empty());
-    assert_eq!(written(&answer[3])[1].position, Position(4));
+    // The appends of a batch stand in any order; the events of one follow each other.
+    let positions = |n: usize| -> Vec<u64> {
+        written(&answer[n]).iter().map(|event| event.position.0).collect()
+    };
+    let found = [positions(0), positions(3)];
+    assert!(found == [vec![2], vec![3, 4]] || found == [vec![4], vec![2, 3]], "{found:?}");
     assert_eq!(events(store).head().await.unwrap(), Position(4));
     assert!(events(store).read_stream(stream(3), 0, 9).await.unwrap().is_empty());
 }
@@ -112,11 +116,13 @@ pub async fn odd_bytes_come_back_as_they_went_in(store: &Opened) {
         new.kind = "a-kind-that-nobody-knows";
     }
     events(store).append(batch, at(0)).await.unwrap();
+    let all = super::reading::read_everything(store, 99).await;
+    let of = |number| all.iter().filter(|e| e.stream == stream(number)).cloned().collect();
     for (number, found) in [
         (1, events(store).read_stream(stream(1), 0, 99).await.unwrap()),
         (2, events(store).read_stream(stream(2), 0, 99).await.unwrap()),
-        (1, events(store).read_all(Position(0), odd.len()).await.unwrap()),
-        (2, events(store).read_all(Position(odd.len() as u64), 99).await.unwrap()),
+        (1, of(1)),
+        (2, of(2)),
     ] {
         let data: Vec<_> = found.iter().map(|event| event.data.clone()).collect();
         assert_eq!(data, odd);
@@ -154,11 +160,13 @@ pub async fn the_answer_is_what_a_reader_finds(store: &Opened) {
     let batch = (0..50).map(|n| append(stream(n), 0, ["a", "b"])).collect();
     let answer = events(store).append(batch, at(7)).await.unwrap();
     let told: Vec<_> = answer.iter().flat_map(|appended| written(appended).to_vec()).collect();
-    assert_eq!(events(store).read_all(Position(0), 1_000).await.unwrap(), told);
     for n in 0..50 {
         let found = events(store).read_stream(stream(n), 0, 9).await.unwrap();
         assert_eq!(found, told[2 * n as usize..][..2]);
     }
+    let mut in_order = told;
+    in_order.sort_by_key(|event| event.position);
+    assert_eq!(events(store).read_all(Position(0), 1_000).await.unwrap(), in_order);
 }
 
 pub async fn what_the_writer_decoded_is_not_decoded_again(store: &Opened) {

@@ -3,12 +3,15 @@
 mod appending;
 mod copying;
 mod embedded;
+mod eventstoredb;
 mod following;
 mod importing;
 mod postgres;
 mod racing;
 mod reading;
 mod side;
+mod tls;
+mod unfinished;
 
 use std::{any::Any, sync::Arc};
 
@@ -20,7 +23,7 @@ use hakken_adapters::{
 };
 use hakken_commands::store::{EventStore, SideStore};
 use hakken_projections::feed::EventFeed;
-use hakken_tests::postgres::Postgres;
+use hakken_tests::{eventstoredb::TestStore, postgres::Postgres};
 
 /// All that a store is.
 pub trait Store: EventStore + SideStore + EventFeed {}
@@ -64,6 +67,12 @@ async fn on_a_server() -> Option<Opened> {
     let database = Postgres::shared()?.database().await;
     let store = PostgresStore::open(&database.url).await.unwrap();
     Some(Opened { store: Arc::new(store), _alive: Box::new(()) })
+}
+
+/// On the double of the protocol, or on the server that the environment names.
+async fn over_the_protocol() -> Opened {
+    let test = TestStore::new();
+    Opened { store: test.open("one").await, _alive: Box::new(test) }
 }
 
 macro_rules! contract {
@@ -122,3 +131,4 @@ contract!(in_memory_with_a_short_feed: memory_short_feed);
 contract!(in_embedded: embedded);
 contract!(in_embedded_with_small_runs: embedded_small_runs);
 contract!(in_postgres: on_a_server);
+contract!(in_eventstoredb: over_the_protocol);

@@ -19,6 +19,7 @@ use hakken_domain::{
 };
 use hakken_tests::{
     postgres::{Postgres, TestDatabase},
+    proxy::{Mood, Proxy},
     stores::{append, at, first_disorder, stream, written},
 };
 use tokio::{sync::watch, time::timeout};
@@ -157,7 +158,7 @@ async fn a_position_is_seen_only_when_all_before_it_are() {
     open(&database).await;
     let write = "SELECT * FROM hakken.append_events(ARRAY[$1::text], ARRAY[0::bigint], ARRAY[1],
         ARRAY[$1::text], ARRAY[1::bigint], ARRAY['\\x00'::bytea], ARRAY['k'], ARRAY[1],
-        ARRAY[''::bytea], ARRAY[''::bytea], 0)";
+        ARRAY[''::bytea], ARRAY[''::bytea], 0, true)";
     let read = "SELECT position FROM hakken.events WHERE position > $1 ORDER BY position";
     assert_eq!(read_around(&database, write, read).await, (vec![], vec![1, 2]));
 }
@@ -341,4 +342,53 @@ async fn the_lease_is_held_by_one_and_moves_when_that_one_is_gone() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(seen > 0, "somebody has it again");
+}
+
+/// As a holder does that stands still: its connection stays, and nothing comes over it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_holder_that_says_nothing_loses_the_lease_though_its_connection_stays() {
+    let Some(server) = Postgres::shared() else { return };
+    let database = server.database().await;
+    let proxy = Proxy::before(server.port()).await;
+    let one = PostgresStore::open(&server.url_at(proxy.port(), &database.name)).await.unwrap();
+    let two = open(&database).await;
+    let first = one.lease();
+    let mut held = first.held();
+    timeout(PATIENCE, held.wait_for(|held| *held)).await.expect("nobody else wants it").unwrap();
+    let second = two.lease();
+    proxy.set(Mood::Silent);
+    let mut held = second.held();
+    let moved = timeout(Duration::from_secs(15), held.wait_for(|held| *held)).await;
+    moved.expect("the lease moves to who can answer").unwrap();
+    // When it comes back it finds that it has it no more.
+    proxy.set(Mood::Fair);
+    let mut lost = first.held();
+    timeout(PATIENCE, lost.wait_for(|held| !*held)).await.expect("it is noticed").unwrap();
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert!(*second.held().borrow() && !*first.held().borrow());
+}
+
+/// An operator may let the whole server answer before it has synced. Events are not meant.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_told_not_to_sync_still_syncs_events() {
+    let Some(mut server) = Postgres::own(true) else { return };
+    let database = server.database().await;
+    let store = open(&database).await;
+    append_surely(&store, append(stream(0), 0, ["a"])).await;
+    // Now that it is connected. What is not synced at once is synced ten seconds later.
+    for setting in [
+        "ALTER SYSTEM SET synchronous_commit = off",
+        "ALTER SYSTEM SET wal_writer_delay = '10s'",
+        "ALTER SYSTEM SET wal_writer_flush_after = '1GB'",
+        "SELECT pg_reload_conf()",
+    ] {
+        database.tell(setting).await;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for number in 1..20 {
+        append_surely(&store, append(stream(number), 0, ["a"])).await;
+    }
+    server.kill();
+    server.begin();
+    assert_eq!(everything(&store).await.len(), 20, "all was acknowledged");
 }

@@ -46,7 +46,7 @@ impl File {
     fn is_foreign(&self) -> bool {
         self.path.starts_with("api/assets/")
             || self.is_input()
-            || self.path == "Cargo.lock"
+            || self.path.ends_with("Cargo.lock")
             || self.path.starts_with("LICENSE-")
     }
 

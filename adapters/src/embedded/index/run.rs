@@ -33,6 +33,7 @@ pub(super) fn key(stream: StreamId) -> Key {
         StreamKind::Organizer => 6,
         StreamKind::Key => 7,
         StreamKind::Gate => 8,
+        StreamKind::Operations => 9,
     };
     key[1..].copy_from_slice(&stream.id.to_bytes());
     key

@@ -7,7 +7,7 @@
 mod cursor;
 mod fault;
 mod frame;
-mod record;
+pub(super) mod record;
 mod recover;
 mod segment;
 mod spare;
@@ -97,6 +97,7 @@ impl Log {
         }
         let newest = Arc::clone(segments.last().expect("there is one"));
         let tail = recover::recover(&newest)?;
+        sync_found(&newest)?;
         let inner = Inner {
             dir: dir.to_owned(),
             store: newest.header.store,
@@ -134,6 +135,7 @@ impl Log {
         let segments = open_segments(dir, false)?;
         let Some(newest) = segments.last() else { return Ok(None) };
         recover::recover(newest)?;
+        sync_found(newest)?;
         let inner = Inner {
             dir: dir.to_owned(),
             store: newest.header.store,
@@ -515,6 +517,13 @@ fn payload_at(
         Some(bytes) => Ok(bytes.slice(frame::HEADER_BYTES..frame::HEADER_BYTES + frame.length)),
         None => Err(damaged(segment, Damage::Checksum { after: frame.first - 1, offset })),
     }
+}
+
+/// Makes what was found durable. A process that is killed between a write and its sync leaves a
+/// whole batch that only the system's memory has: whoever shows it, or builds on it, answers for
+/// it.
+fn sync_found(newest: &Segment) -> Result<(), LogFault> {
+    newest.file.sync_data().map_err(|error| newest.io(error))
 }
 
 /// Opens every file of a log, oldest first, and sees that each follows the one before. The newest

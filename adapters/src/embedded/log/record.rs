@@ -34,7 +34,7 @@ use super::Damage;
 const HEADER_BYTES: usize = 44;
 
 /// Adds an event to a payload.
-pub(super) fn encode(event: &StoredEvent, bytes: &mut Vec<u8>) {
+pub(crate) fn encode(event: &StoredEvent, bytes: &mut Vec<u8>) {
     let header = bytes.len();
     bytes.extend_from_slice(&event.version.to_le_bytes());
     bytes.extend_from_slice(&event.recorded_at.as_micros().to_le_bytes());
@@ -53,6 +53,15 @@ pub(super) fn encode(event: &StoredEvent, bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(event.kind.as_bytes());
     bytes.extend_from_slice(&event.meta);
     bytes.extend_from_slice(&event.data);
+}
+
+/// All events of a payload that was kept elsewhere, or what is wrong with it.
+pub(crate) fn decode_all(
+    payload: &Bytes,
+    first: u64,
+    last: u64,
+) -> Result<Vec<Arc<StoredEvent>>, String> {
+    decode(payload, first, last, |_| true).map_err(|damage| damage.to_string())
 }
 
 /// Those events of a payload whose positions are wanted. They share its bytes.

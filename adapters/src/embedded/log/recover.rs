@@ -11,6 +11,8 @@
 
 use std::io;
 
+use hakken_domain::guard::Guard;
+
 use super::{
     cursor::BLOCK_BYTES,
     fault::{Damage, LogFault},
@@ -36,7 +38,8 @@ pub(super) fn recover(segment: &Segment) -> Result<Tail, LogFault> {
     let mut stopped = segment.scan()?;
     loop {
         let judged = judge(segment, stopped);
-        let again = if judged.is_err() { segment.scan()? } else { stopped };
+        let looks_again = Guard::BeingWritten.sees(judged.is_err());
+        let again = if looks_again { segment.scan()? } else { stopped };
         if again == stopped {
             return judged;
         }

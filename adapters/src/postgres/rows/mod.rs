@@ -46,8 +46,10 @@ const SETUP: &str = "
         purpose text NOT NULL,
         position bigint NOT NULL DEFAULT 0,
         event text,
-        recorded_at bigint NOT NULL DEFAULT 0
-    )";
+        recorded_at bigint NOT NULL DEFAULT 0,
+        since bigint NOT NULL DEFAULT 0
+    );
+    ALTER TABLE hakken_rows.builds ADD COLUMN IF NOT EXISTS since bigint NOT NULL DEFAULT 0";
 
 /// Of this transaction alone.
 const NEED_NOT_BE_SYNCED: &str = "SET LOCAL synchronous_commit = off";
@@ -111,6 +113,7 @@ fn read_build(row: &PgRow) -> Result<Option<Build>, sqlx::Error> {
         version: u32::try_from(row.try_get::<i64, _>(2)?).unwrap_or(0),
         purpose,
         checkpoint,
+        since: Timestamp::from_micros(row.try_get(7)?),
     }))
 }
 
@@ -203,21 +206,28 @@ async fn commit_changes(
     Ok(None)
 }
 
-async fn serve_build(connection: &mut PgConnection, build: BuildId) -> Result<bool, sqlx::Error> {
+async fn serve_build(
+    connection: &mut PgConnection,
+    build: BuildId,
+    now: Timestamp,
+) -> Result<bool, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     sqlx::query(
-        "UPDATE hakken_rows.builds AS former SET purpose = 'retired'
+        "UPDATE hakken_rows.builds AS former SET purpose = 'retired', since = $2
          FROM hakken_rows.builds AS next
          WHERE next.id = $1 AND former.id <> $1 AND former.purpose = 'served'
            AND former.owner = next.owner AND former.projection = next.projection",
     )
     .bind(build.0)
+    .bind(now.as_micros())
     .execute(&mut *transaction)
     .await?;
-    let served = sqlx::query("UPDATE hakken_rows.builds SET purpose = 'served' WHERE id = $1")
-        .bind(build.0)
-        .execute(&mut *transaction)
-        .await?;
+    let served =
+        sqlx::query("UPDATE hakken_rows.builds SET purpose = 'served', since = $2 WHERE id = $1")
+            .bind(build.0)
+            .bind(now.as_micros())
+            .execute(&mut *transaction)
+            .await?;
     transaction.commit().await?;
     Ok(served.rows_affected() == 1)
 }
@@ -257,7 +267,7 @@ impl PostgresRows {
                 .boxed()
             })
             .await
-            .map_err(|error| OpenError::unreachable(database.name(), error.source))?;
+            .map_err(|error| OpenError::unreachable(&database, error))?;
         Ok(Self { database, owner: owner.to_owned() })
     }
 
@@ -293,7 +303,8 @@ impl RowStore for PostgresRows {
                     let owner = self.owner.clone();
                     async move {
                         let rows = sqlx::query(
-                            "SELECT id, projection, version, purpose, position, event, recorded_at
+                            "SELECT id, projection, version, purpose, position, event, recorded_at,
+                                 since
                              FROM hakken_rows.builds WHERE owner = $1 ORDER BY id",
                         )
                         .bind(owner)
@@ -401,13 +412,40 @@ impl RowStore for PostgresRows {
         .boxed()
     }
 
-    fn serve(&self, build: BuildId) -> BoxFuture<'_, Result<(), RowError>> {
+    fn serve(&self, build: BuildId, now: Timestamp) -> BoxFuture<'_, Result<(), RowError>> {
         async move {
-            let served = self.database.ask(|connection| serve_build(connection, build).boxed());
+            let served =
+                self.database.ask(|connection| serve_build(connection, build, now).boxed());
             match served.await.map_err(unavailable)? {
                 true => Ok(()),
                 false => Err(unavailable(format!("there is no build {}", build.0))),
             }
+        }
+        .boxed()
+    }
+
+    fn mark(
+        &self,
+        build: BuildId,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> BoxFuture<'_, Result<(), RowError>> {
+        async move {
+            let marked = self.database.ask(|connection| {
+                async move {
+                    sqlx::query(
+                        "UPDATE hakken_rows.builds SET purpose = $1, since = $2 WHERE id = $3",
+                    )
+                    .bind(purpose.as_str())
+                    .bind(now.as_micros())
+                    .bind(build.0)
+                    .execute(connection)
+                    .await
+                    .map(drop)
+                }
+                .boxed()
+            });
+            marked.await.map_err(unavailable)
         }
         .boxed()
     }

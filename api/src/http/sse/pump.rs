@@ -111,14 +111,18 @@ impl Form {
         self.next(id, Errors { errors }, None) + &self.complete(id)
     }
 
-    fn told(self, told: &Told) -> String {
+    async fn told(self, told: Told) -> String {
         match told {
-            Told::Next { id, response, at } => {
+            Told::Next { id, response, at, pace } => {
                 let at = at.map(|position| position.0);
-                self.next(id, graphql::Answer::of(response, true), at)
+                let written = pace
+                    .beside(move || self.next(&id, graphql::Answer::of(&response, true), at))
+                    .await;
+                // None comes when the server ends.
+                written.unwrap_or_default()
             }
-            Told::Failed { id, errors } => self.failed(id, errors),
-            Told::Complete { id } => self.complete(id),
+            Told::Failed { id, errors } => self.failed(&id, &errors),
+            Told::Complete { id } => self.complete(&id),
         }
     }
 }
@@ -227,7 +231,7 @@ impl Pump {
                     return Some(End::Cut);
                 }
                 told = self.running.next(), if !blocked => {
-                    waiting.push_back(Bytes::from(self.form.told(&told)));
+                    waiting.push_back(Bytes::from(self.form.told(told).await));
                     (since, busy) = (Instant::now(), Instant::now());
                 }
                 order = ordered(&mut self.orders) => {

@@ -270,9 +270,14 @@ impl Connection {
 
     async fn tell(&mut self, told: Told) -> Result<(), Close> {
         match told {
-            Told::Next { id, response, .. } => {
-                let payload = graphql::Answer::of(&response, true);
-                self.say(&ToClient::Next { id: &id, payload }).await
+            Told::Next { id, response, pace, .. } => {
+                let written = pace.beside(move || {
+                    let payload = graphql::Answer::of(&response, true);
+                    serde_json::to_string(&ToClient::Next { id: &id, payload })
+                });
+                // None comes when the server ends.
+                let text = written.await.ok_or_else(|| Close::new(1001, "The server ends"))?;
+                self.send(text).await
             }
             Told::Failed { id, errors } => self.fail(&id, &errors).await,
             Told::Complete { id } => self.say(&Plain::Complete { id: &id }).await,
@@ -284,8 +289,11 @@ impl Connection {
     }
 
     async fn say<P: Serialize>(&mut self, message: &ToClient<'_, P>) -> Result<(), Close> {
-        let text = serde_json::to_string(message)
-            .map_err(|_| Close::new(4500, "An answer could not be written"))?;
+        self.send(serde_json::to_string(message)).await
+    }
+
+    async fn send(&mut self, written: serde_json::Result<String>) -> Result<(), Close> {
+        let text = written.map_err(|_| Close::new(4500, "An answer could not be written"))?;
         match timeout(self.limits.slow, self.out.send(Message::Text(text.into()))).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(Close::new(1001, "The client is gone")),

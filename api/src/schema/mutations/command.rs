@@ -18,6 +18,7 @@ use crate::{
     codes::{ErrorCode, UserError},
     faults::{Fault, infrastructure},
     ids::GlobalId,
+    metrics::Notice,
     refusals::{self, At, Refusal},
     schema::{
         context::{Answer, Asked, IdempotencyHeader},
@@ -132,7 +133,10 @@ where
     Some(match outcome {
         Ok(payload) => Ok(payload),
         Err(Stop::Refused(error)) => {
-            asked.metrics.refused(error.code);
+            let at = asked.api.write.engine().clock().now();
+            let (caller, field) = (asked.anybody.0.as_ref(), ctx.field().name());
+            let notice = Notice::now(at, caller, Some(field), &error.message);
+            asked.metrics.refused(notice, error.code);
             Ok(P::refused(error))
         }
         Err(Stop::Fault(fault)) => Err(fault.into()),

@@ -7,6 +7,7 @@ mod inventory;
 mod orders;
 mod projections;
 mod sales;
+mod skips;
 mod tickets;
 
 use async_graphql::MergedObject;
@@ -24,4 +25,5 @@ pub struct Mutation(
     orders::OrdersMutation,
     tickets::TicketsMutation,
     projections::ProjectionsMutation,
+    skips::SkipsMutation,
 );

@@ -129,7 +129,7 @@ impl AuditQuery {
                 until: filter.until.map(|time| time.0),
                 as_of: as_of.map(AsOfInput::read).transpose()?,
             };
-            visible::wait(asked.api, "audit_log", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "audit_log", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.audit_log(sees, &filter, &page).await?.into()))
         })
         .await
@@ -175,7 +175,7 @@ impl AuditQuery {
                 until: filter.until.map(|time| time.0),
                 as_of: as_of.map(AsOfInput::read).transpose()?,
             };
-            visible::wait(asked.api, "issuance_history", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "issuance_history", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.issuance_history(sees, &filter, &page).await?.into()))
         })
         .await

@@ -53,7 +53,7 @@ impl AvailabilityQuery {
             let show: ShowId = argument("show", &show)?;
             let legs = legs_argument(legs)?;
             let as_of = as_of.map(AsOfInput::read).transpose()?;
-            visible::wait(asked.api, "seat_availability", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "seat_availability", at_least.map(|at| at.0)).await?;
             let models = &asked.api.models;
             let found = match as_of {
                 Some(as_of) => models.availability_as_of(sees, show, legs, as_of).await?,

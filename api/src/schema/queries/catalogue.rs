@@ -56,7 +56,7 @@ impl CatalogueQuery {
         answer(async move {
             let caller = asked.with(Right::SeeEngine)?;
             let id: OrganizerId = argument("id", &id)?;
-            visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
             let models = &asked.api.models;
             let found = match as_of.map(AsOfInput::read).transpose()? {
                 Some(as_of) => models.organizer_as_of(caller.organizer, id, as_of).await?,
@@ -90,7 +90,7 @@ impl CatalogueQuery {
             let sees = caller.organizer;
             let page = PageArguments { first, after, last, before, order: None };
             let page = page.request()?;
-            visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.organizers(sees, &page).await?.into()))
         })
         .await
@@ -121,7 +121,7 @@ impl CatalogueQuery {
             let sees = sees(caller, organizer.as_ref())?;
             let page = PageArguments { first, after, last, before, order: None };
             let page = page.request()?;
-            visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.api_keys(sees, &page).await?.into()))
         })
         .await
@@ -144,7 +144,7 @@ impl CatalogueQuery {
         answer(async move {
             let caller = asked.with(Right::SeeShows)?;
             let id: VenueId = argument("id", &id)?;
-            visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
             let models = &asked.api.models;
             let found = match as_of.map(AsOfInput::read).transpose()? {
                 Some(as_of) => models.venue_as_of(caller.organizer, id, as_of).await?,
@@ -180,7 +180,7 @@ impl CatalogueQuery {
             let sees = sees(caller, organizer.as_ref())?;
             let page = PageArguments { first, after, last, before, order: None };
             let page = page.request()?;
-            visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.venues(sees, &page).await?.into()))
         })
         .await
@@ -203,7 +203,7 @@ impl CatalogueQuery {
         answer(async move {
             let caller = asked.with(Right::SeeShows)?;
             let id: ShowId = argument("id", &id)?;
-            visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
             let models = &asked.api.models;
             let found = match as_of.map(AsOfInput::read).transpose()? {
                 Some(as_of) => models.show_as_of(caller.organizer, id, as_of).await?,
@@ -248,7 +248,7 @@ impl CatalogueQuery {
                 starts_from: filter.starts_from.map(|time| time.0),
                 starts_until: filter.starts_until.map(|time| time.0),
             };
-            visible::wait(asked.api, "catalogue", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.shows(sees, &filter, &page).await?.into()))
         })
         .await

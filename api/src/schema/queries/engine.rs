@@ -7,7 +7,7 @@ use crate::{
     faults::Fault,
     schema::{
         context::{Answer, Asked, answer},
-        types::{Process, Projection},
+        types::{NewestRefusal, Process, Projection},
     },
 };
 
@@ -27,6 +27,18 @@ impl EngineQuery {
                 Fault::ReadsUnavailable
             })?;
             Ok(Some(status.into_iter().map(Projection::from).collect()))
+        })
+        .await
+    }
+
+    /// The newest mutations that were refused and fields that could not be answered, the newest
+    /// first: at most 50, of this process, since it was started. Needs the role OPERATOR.
+    async fn newest_refusals(&self, ctx: &Context<'_>) -> Answer<Vec<NewestRefusal>> {
+        let asked = Asked::of(ctx);
+        answer(async move {
+            asked.with(Right::Operate)?;
+            let newest = asked.metrics.newest().all();
+            Ok(Some(newest.into_iter().map(NewestRefusal::from).collect()))
         })
         .await
     }

@@ -14,7 +14,7 @@ use crate::{
     faults::Fault,
     schema::{
         connection::MAX_PAGE,
-        context::{Answer, Asked, answer},
+        context::{Answer, answer},
         types::{Order, Show, Ticket},
     },
 };
@@ -89,22 +89,21 @@ impl FederationQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "Which entities, at most 100.")] representations: Vec<Representation>,
     ) -> async_graphql::Result<Vec<Answer<Entity>>> {
-        let asked = Asked::of(ctx);
         if representations.len() > MAX_PAGE as usize {
             let reason = format!("at most {MAX_PAGE} things can be asked for at once");
             return Err(Fault::argument("representations", reason).into());
         }
-        let found = representations.into_iter().map(|named| answer(find(asked, named)));
+        let found = representations.into_iter().map(|named| answer(find(ctx, named)));
         Ok(futures_util::future::join_all(found).await)
     }
 }
 
-async fn find(asked: Asked<'_>, named: Representation) -> Result<Option<Entity>, Fault> {
+async fn find(ctx: &Context<'_>, named: Representation) -> Result<Option<Entity>, Fault> {
     if !ENTITIES.contains(&named.kind.as_str()) {
         let reason = format!("{:?} is no entity", named.kind.chars().take(64).collect::<String>());
         return Err(Fault::argument("representations", reason));
     }
-    let found = node::find(asked, &ID(named.id), None).await?;
+    let found = node::find(ctx, &ID(named.id), None).await?;
     Ok(match found {
         Some(Node::Order(order)) if named.kind == "Order" => Some(Entity::Order(order)),
         Some(Node::Show(show)) if named.kind == "Show" => Some(Entity::Show(show)),

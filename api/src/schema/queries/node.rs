@@ -10,6 +10,7 @@ use crate::{
     faults::Fault,
     ids::GlobalId,
     schema::{
+        batch::Batch,
         connection::MAX_PAGE,
         context::{Answer, Asked, answer},
         scalars::PositionScalar,
@@ -19,7 +20,7 @@ use crate::{
 };
 
 /// Anything with a global id, which `node` finds again: `order_01ARZ3NDEKTSV4RRFFQ69G5FAV`.
-#[derive(Interface)]
+#[derive(Clone, Interface)]
 #[graphql(field(name = "id", ty = "ID", desc = "Its global id."))]
 pub enum Node {
     /// An organizer.
@@ -54,8 +55,7 @@ impl NodeQuery {
             PositionScalar,
         >,
     ) -> Answer<Node> {
-        let asked = Asked::of(ctx);
-        answer(find(asked, &id, at_least)).await
+        answer(find(ctx, &id, at_least)).await
     }
 
     /// Many things by their global ids, in the same order; null where there is nothing.
@@ -67,69 +67,74 @@ impl NodeQuery {
             PositionScalar,
         >,
     ) -> Answer<Vec<Answer<Node>>> {
-        let asked = Asked::of(ctx);
         answer(async move {
             if ids.len() > MAX_PAGE as usize {
                 let reason = format!("at most {MAX_PAGE} things can be asked for at once");
                 return Err(Fault::argument("ids", reason));
             }
-            let found = ids.iter().map(|id| answer(find(asked, id, at_least)));
+            let found = ids.iter().map(|id| answer(find(ctx, id, at_least)));
             Ok(Some(futures_util::future::join_all(found).await))
         })
         .await
     }
 }
 
+/// What is asked for by its id, kind by kind: all of one kind is one question.
+#[derive(Default)]
+pub(crate) struct Named {
+    organizers: Batch<OrganizerId, Node>,
+    api_keys: Batch<ApiKeyId, Node>,
+    venues: Batch<VenueId, Node>,
+    shows: Batch<ShowId, Node>,
+    holds: Batch<HoldId, Node>,
+    orders: Batch<OrderId, Node>,
+    refunds: Batch<RefundId, Node>,
+    tickets: Batch<TicketId, Node>,
+}
+
+/// Looks for an id of one kind in its read model.
+macro_rules! of_kind {
+    ($ctx:ident, $id:ident, $at_least:ident; $($kind:ident: $right:ident, $projection:literal,
+        $named:ident = $models:ident, |$view:ident, $now:ident| $key:expr => $node:expr;)*) => {
+        $(if let Ok(id) = $kind::parse($id) {
+            let asked = Asked::of($ctx);
+            let sees = asked.with(Right::$right)?.organizer;
+            visible::wait_whole($ctx, $projection, $at_least).await?;
+            let $now = asked.api.write.engine().clock().now();
+            let ask = move |wanted: Vec<$kind>| async move {
+                let found = asked.api.models.$models(sees, &wanted).await?;
+                Ok(found.into_iter().map(|$view| ($key, $node)).collect())
+            };
+            let alone = Named::default();
+            return asked.named().unwrap_or(&alone).$named.get(id, ask).await;
+        })*
+    };
+}
+
 pub(super) async fn find(
-    asked: Asked<'_>,
+    ctx: &Context<'_>,
     id: &ID,
     at_least: Option<PositionScalar>,
 ) -> Result<Option<Node>, Fault> {
-    let models = &asked.api.models;
-    let wait = |projection| visible::wait(asked.api, projection, at_least.map(|at| at.0));
-    if let Ok(id) = OrganizerId::parse(id) {
-        let sees = asked.with(Right::SeeEngine)?.organizer;
-        wait("catalogue").await?;
-        return Ok(models.organizer(sees, id).await?.map(|view| Node::Organizer(view.into())));
-    }
-    if let Ok(id) = ApiKeyId::parse(id) {
-        let sees = asked.with(Right::SeeEngine)?.organizer;
-        let found = crate::schema::load::api_key(asked.api, sees, id).await?;
-        // An operator's key is nobody's but the operators'.
-        let found = found.filter(|key| sees.is_none() || key.organizer_id.is_some());
-        return Ok(found.map(Node::ApiKey));
-    }
-    if let Ok(id) = VenueId::parse(id) {
-        let sees = asked.with(Right::SeeShows)?.organizer;
-        wait("catalogue").await?;
-        return Ok(models.venue(sees, id).await?.map(|view| Node::Venue(view.into())));
-    }
-    if let Ok(id) = ShowId::parse(id) {
-        let sees = asked.with(Right::SeeShows)?.organizer;
-        wait("catalogue").await?;
-        return Ok(models.show(sees, id).await?.map(|view| Node::Show(view.into())));
-    }
-    if let Ok(id) = HoldId::parse(id) {
-        let sees = asked.with(Right::SeeSales)?.organizer;
-        wait("holds").await?;
-        let now = asked.api.write.engine().clock().now();
-        let found = models.hold(sees, id).await?;
-        return Ok(found.map(|view| Node::Hold(Hold::from_view(view, now))));
-    }
-    if let Ok(id) = OrderId::parse(id) {
-        let sees = asked.with(Right::SeeSales)?.organizer;
-        wait("orders").await?;
-        return Ok(models.order(sees, id).await?.map(|view| Node::Order(view.into())));
-    }
-    if let Ok(id) = RefundId::parse(id) {
-        let sees = asked.with(Right::SeeSales)?.organizer;
-        wait("orders").await?;
-        return Ok(models.refund(sees, id).await?.map(|view| Node::Refund(view.into())));
-    }
-    if let Ok(id) = TicketId::parse(id) {
-        let sees = asked.with(Right::SeeTickets)?.organizer;
-        wait("tickets").await?;
-        return Ok(models.ticket(sees, id).await?.map(|view| Node::Ticket(view.into())));
+    let at_least = at_least.map(|at| at.0);
+    of_kind! { ctx, id, at_least;
+        OrganizerId: SeeEngine, "catalogue", organizers = organizers_by_id,
+            |view, _now| view.organizer => Node::Organizer(view.into());
+        // An operator's key is nobody's but the operators': it has no tenant.
+        ApiKeyId: SeeEngine, "catalogue", api_keys = api_keys_by_id,
+            |view, _now| view.api_key => Node::ApiKey(view.into());
+        VenueId: SeeShows, "catalogue", venues = venues_by_id,
+            |view, _now| view.venue => Node::Venue(view.into());
+        ShowId: SeeShows, "catalogue", shows = shows_by_id,
+            |view, _now| view.show => Node::Show(view.into());
+        HoldId: SeeSales, "holds", holds = holds_by_id,
+            |view, now| view.hold => Node::Hold(Hold::from_view(view, now));
+        OrderId: SeeSales, "orders", orders = orders_by_id,
+            |view, _now| view.order => Node::Order(view.into());
+        RefundId: SeeSales, "orders", refunds = refunds_by_id,
+            |view, _now| view.refund => Node::Refund(view.into());
+        TicketId: SeeTickets, "tickets", tickets = tickets_by_id,
+            |view, _now| view.ticket => Node::Ticket(view.into());
     }
     let text: String = id.chars().take(64).collect();
     Err(Fault::argument(

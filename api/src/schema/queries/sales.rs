@@ -120,7 +120,7 @@ impl SalesQuery {
         answer(async move {
             let caller = asked.with(Right::SeeSales)?;
             let id: HoldId = argument("id", &id)?;
-            visible::wait(asked.api, "holds", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "holds", at_least.map(|at| at.0)).await?;
             let models = &asked.api.models;
             let (found, now) = match as_of.map(AsOfInput::read).transpose()? {
                 Some(as_of) => {
@@ -170,7 +170,7 @@ impl SalesQuery {
                 buyer: name("filter.buyer", filter.buyer)?,
                 status: filter.status.map(Into::into),
             };
-            visible::wait(asked.api, "holds", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "holds", at_least.map(|at| at.0)).await?;
             let found = asked.api.models.holds(sees, &filter, &page).await?;
             let now = asked.api.write.engine().clock().now();
             Ok(Some(found.map(|view| Hold::from_view(view, now)).into()))
@@ -195,7 +195,7 @@ impl SalesQuery {
         answer(async move {
             let caller = asked.with(Right::SeeSales)?;
             let id: OrderId = argument("id", &id)?;
-            visible::wait(asked.api, "orders", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "orders", at_least.map(|at| at.0)).await?;
             let models = &asked.api.models;
             let found = match as_of.map(AsOfInput::read).transpose()? {
                 Some(as_of) => {
@@ -241,7 +241,7 @@ impl SalesQuery {
                 buyer: name("filter.buyer", filter.buyer)?,
                 status: filter.status.map(Into::into),
             };
-            visible::wait(asked.api, "orders", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "orders", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.orders(sees, &filter, &page).await?.into()))
         })
         .await
@@ -279,7 +279,7 @@ impl SalesQuery {
                 order: filter.order.map(|id| argument("filter.order", &id)).transpose()?,
                 status: filter.status.map(Into::into),
             };
-            visible::wait(asked.api, "orders", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "orders", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.refunds(sees, &filter, &page).await?.into()))
         })
         .await
@@ -302,7 +302,7 @@ impl SalesQuery {
         answer(async move {
             let caller = asked.with(Right::SeeTickets)?;
             let id: TicketId = argument("id", &id)?;
-            visible::wait(asked.api, "tickets", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "tickets", at_least.map(|at| at.0)).await?;
             let models = &asked.api.models;
             let found = match as_of.map(AsOfInput::read).transpose()? {
                 Some(as_of) => models.ticket_as_of(caller.organizer, id, as_of).await?,
@@ -347,7 +347,7 @@ impl SalesQuery {
                 buyer: name("filter.buyer", filter.buyer)?,
                 status: filter.status.map(Into::into),
             };
-            visible::wait(asked.api, "tickets", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "tickets", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.tickets(sees, &filter, &page).await?.into()))
         })
         .await
@@ -394,7 +394,7 @@ impl SalesQuery {
                 until: filter.until.map(|time| time.0),
                 as_of: as_of.map(AsOfInput::read).transpose()?,
             };
-            visible::wait(asked.api, "scans", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "scans", at_least.map(|at| at.0)).await?;
             Ok(Some(asked.api.models.scans(sees, &filter, &page).await?.into()))
         })
         .await
@@ -413,7 +413,7 @@ impl SalesQuery {
         answer(async move {
             let caller = asked.with(Right::SeeSales)?;
             let show: ShowId = argument("show", &show)?;
-            visible::wait(asked.api, "sales", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "sales", at_least.map(|at| at.0)).await?;
             let found = asked.api.models.show_sales(caller.organizer, show).await?;
             Ok(found.map(SalesReport::from))
         })
@@ -434,7 +434,7 @@ impl SalesQuery {
         answer(async move {
             let caller = asked.with(Right::SeeSales)?;
             let sees = sees(caller, organizer.as_ref())?;
-            visible::wait(asked.api, "sales", at_least.map(|at| at.0)).await?;
+            visible::wait_whole(ctx, "sales", at_least.map(|at| at.0)).await?;
             let found = asked.api.models.money(sees).await?;
             Ok(Some(found.into_iter().map(MoneyReport::from).collect()))
         })

@@ -2,6 +2,7 @@
 //! one.
 
 mod breaking;
+mod links;
 mod style;
 
 use std::path::PathBuf;

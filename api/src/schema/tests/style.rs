@@ -47,7 +47,7 @@ pub(super) fn inputs(of: &TypeDefinition) -> &[Positioned<InputValueDefinition>]
 }
 
 /// The name of the type within lists.
-fn named(of: &Type) -> &str {
+pub(super) fn named(of: &Type) -> &str {
     match &of.base {
         BaseType::Named(name) => name,
         BaseType::List(of) => named(of),

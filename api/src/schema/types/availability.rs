@@ -7,7 +7,10 @@ use hakken_projections::models::seat_availability::{self, SeatStatus as Status};
 use super::{Legs, SeatMap};
 use crate::{
     ids::GlobalId,
-    schema::scalars::{DateTime, PositionScalar},
+    schema::{
+        pace::OneByOne,
+        scalars::{DateTime, PositionScalar},
+    },
 };
 
 /// Whether one may have a seat.
@@ -176,7 +179,7 @@ impl Availability {
     async fn seats(
         &self,
         #[graphql(desc = "Only seats with one of these statuses.")] status: Option<Vec<SeatStatus>>,
-    ) -> Option<Vec<SeatAvailability>> {
+    ) -> Option<OneByOne<SeatAvailability>> {
         if self.unchanged {
             return None;
         }
@@ -225,7 +228,7 @@ pub struct AvailabilityChange {
     /// allotted. Only in the first one.
     pub seat_letters: Option<String>,
     /// Seats that are otherwise than before.
-    pub seats: Vec<SeatAvailability>,
+    pub seats: OneByOne<SeatAvailability>,
     /// Pools that are otherwise than before; in the first one, every pool.
     pub pools: Vec<PoolAvailability>,
     /// Seats and pool places together.
@@ -238,10 +241,13 @@ impl AvailabilityChange {
         before: Option<&seat_availability::Availability>,
         now: &seat_availability::Availability,
     ) -> Self {
-        let seats = before.map_or_else(Vec::new, |before| {
-            let changed = now.changed_since(before);
-            changed.map(|(seat, status)| SeatAvailability::new(seat, status)).collect()
-        });
+        let seats = before.map_or_else(
+            || OneByOne(Vec::new()),
+            |before| {
+                let changed = now.changed_since(before);
+                changed.map(|(seat, status)| SeatAvailability::new(seat, status)).collect()
+            },
+        );
         let pools =
             now.pools.iter().enumerate().filter(|(at, pool)| {
                 before.is_none_or(|before| before.pools.get(*at) != Some(*pool))
@@ -260,6 +266,6 @@ impl AvailabilityChange {
 
     /// There is nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
-        !self.initial && self.seats.is_empty() && self.pools.is_empty()
+        !self.initial && self.seats.0.is_empty() && self.pools.is_empty()
     }
 }

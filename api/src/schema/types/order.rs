@@ -22,6 +22,7 @@ use crate::{
     schema::{
         context::{Answer, Asked, answer},
         load,
+        pace::Together,
         scalars::{CurrencyCode, DateTime},
         visible,
     },
@@ -229,7 +230,7 @@ impl Order {
     }
 
     /// What was ordered, cancelled items too.
-    async fn items(&self) -> Vec<OrderItem> {
+    async fn items(&self) -> Together<OrderItem> {
         let item = |(item, cancelled): &(Item, bool)| OrderItem {
             item: item.clone(),
             cancelled: *cancelled,
@@ -289,14 +290,14 @@ impl Order {
     }
 
     /// The refunds, in the order in which they were asked for.
-    async fn refunds(&self, ctx: &Context<'_>) -> Answer<Vec<Refund>> {
+    async fn refunds(&self, ctx: &Context<'_>) -> Answer<Together<Refund>> {
         let asked = Asked::of(ctx);
         answer(async move {
             if let Source::State { refunds, .. } | Source::Past { refunds, .. } = &self.source {
-                return Ok(Some(refunds.clone()));
+                return Ok(Some(Together(refunds.clone())));
             }
             let caller = asked.with(Right::SeeSales)?;
-            Ok(Some(asked.links(caller).refunds_of(self.id).await?))
+            Ok(Some(Together(asked.links(caller).refunds_of(self.id).await?)))
         })
         .await
     }
@@ -307,7 +308,7 @@ impl Order {
     }
 
     /// The tickets that were made for it, in the order of its items; none before it is confirmed.
-    async fn tickets(&self, ctx: &Context<'_>) -> Answer<Vec<Ticket>> {
+    async fn tickets(&self, ctx: &Context<'_>) -> Answer<Together<Ticket>> {
         let asked = Asked::of(ctx);
         answer(async move {
             let caller = asked.with(Right::SeeTickets)?;
@@ -318,7 +319,7 @@ impl Order {
                 }
             };
             tickets.sort_by_key(Ticket::item_number);
-            Ok(Some(tickets))
+            Ok(Some(Together(tickets)))
         })
         .await
     }

@@ -1,18 +1,28 @@
 //! How the engine is doing: read models, their rebuilds, and processes.
 
-use async_graphql::{Enum, SimpleObject};
+use async_graphql::{ComplexObject, Context, Enum, ID, SimpleObject};
 use hakken_commands::process::ProcessHandle;
+use hakken_domain::{
+    envelope::{Position, StoredEvent},
+    names::ShowId,
+};
 use hakken_projections as read;
 
 use hakken_projections::models::seat_availability::AsOf;
 
 use crate::{
+    auth::Right,
     faults::Fault,
-    schema::scalars::{DateTime, PositionScalar},
+    ids::GlobalId,
+    schema::{
+        context::{Answer, Asked, answer},
+        scalars::{AnyJson, DateTime, PositionScalar},
+    },
 };
 
 /// A read model, made from the events alone and served to queries.
 #[derive(Debug, Clone, SimpleObject)]
+#[graphql(complex)]
 pub struct Projection {
     /// Its name, unique.
     pub name: String,
@@ -38,6 +48,142 @@ pub struct Projection {
     pub last_build: Option<BuildReport>,
     /// Why the last build failed, if it did.
     pub last_build_error: Option<String>,
+    /// Events that it leaves out, as operators recorded it (`skipEvent`), in their order.
+    pub skipped: Vec<SkippedEvent>,
+    /// The rows that it served before the last rebuild, kept for a day: `swapBack` serves them
+    /// again.
+    pub former: Option<FormerBuild>,
+    /// The rows of one show can be rebuilt alone:
+    /// `rebuildProjections(input: { names: ["tickets"], show: "show_01J…" })`.
+    pub rebuilds_one_show: bool,
+}
+
+#[ComplexObject]
+impl Projection {
+    /// The event at which it stopped, with its bytes as they are stored; null while it has not
+    /// stopped at one. Needs the role OPERATOR.
+    async fn stopped_event(&self, ctx: &Context<'_>) -> Answer<StoppedEvent> {
+        let asked = Asked::of(ctx);
+        let (stopped_at, reason) = (self.stopped_at, self.reason.clone());
+        answer(async move {
+            asked.with(Right::Operate)?;
+            let Some(PositionScalar(position)) = stopped_at else { return Ok(None) };
+            let event = event_at(asked, position).await?;
+            let reason = reason.unwrap_or_default();
+            Ok(event.map(|event| StoppedEvent::new(&event, reason)))
+        })
+        .await
+    }
+}
+
+/// The event at a position, if there is one.
+pub(crate) async fn event_at(
+    asked: Asked<'_>,
+    position: Position,
+) -> Result<Option<std::sync::Arc<StoredEvent>>, Fault> {
+    let Some(before) = position.0.checked_sub(1) else { return Ok(None) };
+    let read = asked.api.feed.read_all(Position(before), 1).await.map_err(|error| {
+        tracing::warn!(%error, "an event cannot be read");
+        Fault::ReadsUnavailable
+    })?;
+    Ok(read.into_iter().next().filter(|event| event.position == position))
+}
+
+/// An event that a read model cannot fold, with its bytes as they are stored.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct StoppedEvent {
+    /// Its place among all events.
+    pub position: PositionScalar,
+    /// Its kind: `ticket-voided`.
+    pub kind: String,
+    /// The schema version of its data.
+    pub schema_version: u16,
+    /// Its stream: a kind and a ULID, such as `ticket-01J…`.
+    pub stream: String,
+    /// Its place in the stream, from 1 without gaps.
+    pub version: u64,
+    /// When the store took it.
+    pub recorded_at: DateTime,
+    /// What is wrong with it, in words.
+    pub reason: String,
+    /// What is stored, as JSON; null if it is none.
+    pub data: Option<AnyJson>,
+    /// The same as text, byte for byte where it is UTF-8: `{"reason":"sold twice"}`.
+    pub raw: String,
+    /// Its metadata as text: who did it, with which key.
+    pub raw_metadata: String,
+}
+
+impl StoppedEvent {
+    fn new(event: &StoredEvent, reason: String) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self {
+            position: PositionScalar(event.position),
+            kind: event.kind.to_string(),
+            schema_version: event.schema,
+            stream: event.stream.to_string(),
+            version: event.version,
+            recorded_at: DateTime(event.recorded_at),
+            reason,
+            data: serde_json::from_slice(&event.data).ok().map(AnyJson),
+            raw: text(&event.data),
+            raw_metadata: text(&event.meta),
+        }
+    }
+}
+
+/// An event that a read model leaves out, because an operator said so.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct SkippedEvent {
+    /// The place of the event among all events.
+    pub position: PositionScalar,
+    /// Its kind: `ticket-voided`.
+    pub kind: String,
+    /// Why it is left out, in the operator's words.
+    pub reason: String,
+    /// Who decided that: `key:` and the ULID of an API key, or `system:command-line`.
+    pub by: String,
+    /// When.
+    pub at: DateTime,
+    /// The position at which the decision itself is recorded.
+    pub decided_at: PositionScalar,
+}
+
+impl From<read::Skip> for SkippedEvent {
+    fn from(skip: read::Skip) -> Self {
+        Self {
+            position: PositionScalar(skip.position),
+            kind: skip.kind,
+            reason: skip.reason.to_string(),
+            by: skip.by.to_string(),
+            at: DateTime(skip.at),
+            decided_at: PositionScalar(skip.recorded),
+        }
+    }
+}
+
+/// Rows that were served before others took their place.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct FormerBuild {
+    /// Events up to here count in them.
+    pub position: PositionScalar,
+    /// When others took their place.
+    pub retired_at: DateTime,
+    /// How long ago that was.
+    pub age_seconds: f64,
+    /// When they are removed, if nobody serves them again before.
+    pub removed_at: DateTime,
+}
+
+impl From<read::FormerBuild> for FormerBuild {
+    fn from(former: read::FormerBuild) -> Self {
+        Self {
+            position: PositionScalar(former.position),
+            retired_at: DateTime(former.retired_at),
+            age_seconds: former.age.as_secs_f64(),
+            removed_at: DateTime(former.removed_at),
+        }
+    }
 }
 
 /// What a read model is doing.
@@ -60,6 +206,10 @@ pub enum BuildKind {
     Rebuild,
     /// To compare them.
     Verify,
+    /// To replace those of one show among them.
+    RebuildShow,
+    /// The rows that were served before the last rebuild catch up, to be served again.
+    SwapBack,
 }
 
 /// What a build is doing.
@@ -71,6 +221,9 @@ pub enum BuildPhase {
     Indexing,
     /// It compares its rows with those that are served.
     Comparing,
+    /// Its rows differ from those that are served: it folds all events a second time, and they are
+    /// swapped in only if both times say the same.
+    Confirming,
 }
 
 /// How far a build is.
@@ -78,9 +231,11 @@ pub enum BuildPhase {
 pub struct BuildProgress {
     /// Why it is done.
     pub kind: BuildKind,
+    /// The id of the show, if the rows of one show alone are built.
+    pub show_id: Option<ID>,
     /// What it is doing.
     pub phase: BuildPhase,
-    /// Somebody paused it.
+    /// Somebody paused it; a rebuild is still paused after a restart.
     pub paused: bool,
     /// Positions that it has behind it.
     pub done: u64,
@@ -88,7 +243,8 @@ pub struct BuildProgress {
     pub total: u64,
     /// Positions a second, lately; null before there is something to measure.
     pub per_second: Option<f64>,
-    /// How long the folding will take at this rate.
+    /// How long the folding will take at this rate; null while nobody can say: when it is paused,
+    /// stands still, or does something else than folding.
     pub seconds_left: Option<f64>,
 }
 
@@ -99,6 +255,8 @@ pub struct BuildReport {
     pub projection: String,
     /// Why it was done.
     pub kind: BuildKind,
+    /// The id of the show, if the rows of one show alone were built.
+    pub show_id: Option<ID>,
     /// The position at which both were compared.
     pub position: PositionScalar,
     /// What was served was what the events say.
@@ -111,6 +269,8 @@ pub struct BuildReport {
     pub seconds: f64,
     /// How many positions were folded.
     pub folded: u64,
+    /// The positions of events that were left out, as operators recorded it.
+    pub skipped: Vec<PositionScalar>,
 }
 
 /// What the rows of one table say, as served and as folded afresh.
@@ -148,8 +308,19 @@ impl From<read::BuildKind> for BuildKind {
         match kind {
             read::BuildKind::Rebuild => Self::Rebuild,
             read::BuildKind::Verify => Self::Verify,
+            read::BuildKind::RebuildShow(_) => Self::RebuildShow,
+            read::BuildKind::SwapBack => Self::SwapBack,
         }
     }
+}
+
+/// The show of which rows are built, if it is one alone.
+fn show_of(kind: read::BuildKind) -> Option<ID> {
+    let show: Option<ShowId> = match kind {
+        read::BuildKind::RebuildShow(show) => Some(show),
+        read::BuildKind::Rebuild | read::BuildKind::Verify | read::BuildKind::SwapBack => None,
+    };
+    show.map(GlobalId::global)
 }
 
 impl From<read::ProjectionStatus> for Projection {
@@ -177,6 +348,9 @@ impl From<read::ProjectionStatus> for Projection {
             build: status.build.map(BuildProgress::from),
             last_build: status.last_build.map(BuildReport::from),
             last_build_error: status.last_build_error,
+            skipped: status.skipped.into_iter().map(SkippedEvent::from).collect(),
+            former: status.former.map(FormerBuild::from),
+            rebuilds_one_show: status.by_show,
         }
     }
 }
@@ -185,10 +359,12 @@ impl From<read::BuildProgress> for BuildProgress {
     fn from(progress: read::BuildProgress) -> Self {
         Self {
             kind: progress.kind.into(),
+            show_id: show_of(progress.kind),
             phase: match progress.phase {
                 read::BuildPhase::Folding => BuildPhase::Folding,
                 read::BuildPhase::Indexing => BuildPhase::Indexing,
                 read::BuildPhase::Comparing => BuildPhase::Comparing,
+                read::BuildPhase::Confirming => BuildPhase::Confirming,
             },
             paused: progress.paused,
             done: progress.done,
@@ -212,8 +388,10 @@ impl From<read::BuildReport> for BuildReport {
         Self {
             projection: report.projection.to_owned(),
             kind: report.kind.into(),
+            show_id: show_of(report.kind),
             position: PositionScalar(report.position),
             equal: report.equal(),
+            skipped: report.skipped.iter().copied().map(PositionScalar).collect(),
             tables: tables.collect(),
             first_difference: report.comparison.first_difference,
             seconds: report.seconds,

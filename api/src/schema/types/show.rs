@@ -1,14 +1,12 @@
 use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject};
 use hakken_domain::{
-    State,
-    envelope::StreamId,
     inventory,
     money::Currency,
     names::ShowId,
     show::{self, Issuance, ShowScheduled, TicketType},
     ticket::EntryRule,
 };
-use hakken_projections::models::catalogue::ShowView;
+use hakken_projections::models::{catalogue::ShowView, seat_availability};
 
 use super::{Legs, Money, SeatMap, Venue};
 use crate::{
@@ -16,7 +14,6 @@ use crate::{
     ids::GlobalId,
     schema::{
         context::{Answer, Asked, answer},
-        load,
         scalars::{CurrencyCode, DateTime},
     },
 };
@@ -131,14 +128,10 @@ impl Show {
 
     /// When and how much one may buy; null before its sales are opened.
     async fn sales(&self, ctx: &Context<'_>) -> Answer<Sales> {
-        let (asked, stream) = (Asked::of(ctx), StreamId::inventory(self.id));
+        let asked = Asked::of(ctx);
         answer(async move {
             let caller = asked.with(Right::SeeShows)?;
-            load::look(asked.api, caller.organizer, stream, |state, _| match state {
-                State::Inventory(state) => Sales::from_state(state),
-                _ => None,
-            })
-            .await
+            asked.links(caller).sales_of(self.id).await
         })
         .await
     }
@@ -146,13 +139,10 @@ impl Show {
     /// The seats and pools that are sold: the venue's map as it was when sales were opened. Null
     /// before. `availability` says what is free.
     async fn seat_map(&self, ctx: &Context<'_>) -> Answer<SeatMap> {
-        let (asked, show) = (Asked::of(ctx), self.id);
+        let asked = Asked::of(ctx);
         answer(async move {
             let caller = asked.with(Right::SeeShows)?;
-            let now = asked.api.write.engine().clock().now();
-            let models = &asked.api.models;
-            let found = models.availability(caller.organizer, show, None, now).await?;
-            Ok(found.map(|found| SeatMap::Show(found.map.clone())))
+            asked.links(caller).map_of_show(self.id).await
         })
         .await
     }
@@ -261,8 +251,14 @@ pub struct Sales {
     pub rules: SalesRules,
 }
 
+impl From<seat_availability::Sales> for Sales {
+    fn from(sales: seat_availability::Sales) -> Self {
+        Self { open: sales.closed.is_none(), rules: SalesRules::from(&sales.rules) }
+    }
+}
+
 impl Sales {
-    fn from_state(state: &inventory::State) -> Option<Self> {
+    pub(crate) fn from_state(state: &inventory::State) -> Option<Self> {
         Some(Self { open: state.is_open(), rules: state.rules()?.into() })
     }
 }

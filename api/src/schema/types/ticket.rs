@@ -1,6 +1,6 @@
 use async_graphql::{Context, Enum, ID, Object};
 use hakken_domain::{
-    names::{OrganizerId, TicketId},
+    names::TicketId,
     ticket::{self, TicketCreated},
     time::Timestamp,
 };
@@ -10,18 +10,11 @@ use super::{Entry, Legs, Order, Show, order::linked_show};
 use crate::{
     auth::Right,
     ids::GlobalId,
-    refusals,
     schema::{
         context::{Answer, Asked, answer},
         scalars::DateTime,
     },
 };
-use hakken_commands::{
-    desk::{DeskError, DeskRejection},
-    engine::Asker,
-};
-
-use crate::faults::{Fault, infrastructure};
 
 /// The right to enter, with one live code (券).
 #[derive(Debug, Clone)]
@@ -31,7 +24,7 @@ pub struct Ticket {
     status: TicketStatus,
     suspended: bool,
     generation: u16,
-    /// With which its code is signed, where that is at hand.
+    /// With which its live code is signed; none before there is one.
     code_key: Option<u8>,
     entries: u32,
     inside: bool,
@@ -127,7 +120,7 @@ impl From<TicketView> for Ticket {
             status: view.status.into(),
             suspended: view.suspended,
             generation: view.generation,
-            code_key: None,
+            code_key: view.code_key,
             entries: view.entries,
             inside: view.inside,
         }
@@ -229,15 +222,16 @@ impl Ticket {
         let asked = Asked::of(ctx);
         answer(async move {
             let caller = asked.with(Right::SeeCodes)?;
-            if self.generation == 0 || self.status == TicketStatus::Void {
+            // Whoever sees codes sells for an organizer, and sees that one's tickets alone.
+            let (Some(organizer), Some(code_key)) = (caller.organizer, self.code_key) else {
+                return Ok(None);
+            };
+            if self.status == TicketStatus::Void {
                 return Ok(None);
             }
-            if let (Some(organizer), Some(code_key)) = (caller.organizer, self.code_key) {
-                let desk = asked.api.write.desk();
-                let (show, generation) = (self.facts.show, self.generation);
-                return Ok(Some(desk.sign_code(organizer, code_key, self.id, show, generation)));
-            }
-            code(asked, caller.organizer, caller.actor(), self.id).await
+            let desk = asked.api.write.desk();
+            let (show, generation) = (self.facts.show, self.generation);
+            Ok(Some(desk.sign_code(organizer, code_key, self.id, show, generation)))
         })
         .await
     }
@@ -310,26 +304,5 @@ impl TicketTimes {
     /// When the right to enter was taken away.
     async fn voided_at(&self) -> Option<DateTime> {
         self.voided_at.map(DateTime)
-    }
-}
-
-async fn code(
-    asked: Asked<'_>,
-    organizer: Option<OrganizerId>,
-    actor: hakken_domain::names::ActorRef,
-    ticket: TicketId,
-) -> Result<Option<String>, Fault> {
-    let asker = Asker { organizer, actor, key: None, cause: None, correlation: None };
-    match asked.api.write.desk().code_of(&asker, ticket).await {
-        Ok(code) => Ok(Some(code)),
-        Err(DeskError::Refused(DeskRejection::TicketNotIssued | DeskRejection::TicketUnknown)) => {
-            Ok(None)
-        }
-        Err(DeskError::Refused(rejection)) => {
-            Err(Fault::Internal(refusals::desk(&rejection).message.into_owned()))
-        }
-        Err(DeskError::Command(error)) => {
-            Err(infrastructure(&error).unwrap_or_else(|| Fault::Internal(error.to_string())))
-        }
     }
 }

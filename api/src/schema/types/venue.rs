@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 use hakken_domain::{
-    State,
     names::VenueId,
     seatmap::{self, Point},
     venue,
@@ -15,7 +14,7 @@ use crate::{
     ids::GlobalId,
     schema::{
         context::{Answer, Asked, answer},
-        load,
+        pace::OneByOne,
     },
 };
 
@@ -55,14 +54,10 @@ impl Venue {
     /// Its seats and pools as they are now. Shows that are on sale keep the map that they opened
     /// with: see `seatMap` of the show.
     async fn seat_map(&self, ctx: &Context<'_>) -> Answer<SeatMap> {
-        let (asked, id) = (Asked::of(ctx), self.id);
+        let asked = Asked::of(ctx);
         answer(async move {
             let caller = asked.with(Right::SeeShows)?;
-            load::look(asked.api, caller.organizer, id, |state, _| match state {
-                State::Venue(venue) => Some(SeatMap::Venue(Arc::new(venue.seat_map()?.clone()))),
-                _ => None,
-            })
-            .await
+            asked.links(caller).map_of_venue(self.id).await
         })
         .await
     }
@@ -110,7 +105,7 @@ impl SeatMap {
     }
 
     /// Blocks of rows.
-    async fn sections(&self) -> Vec<Section> {
+    async fn sections(&self) -> OneByOne<Section> {
         self.map().sections.iter().map(Section::from).collect()
     }
 
@@ -151,7 +146,7 @@ pub struct Section {
     /// What people call it.
     pub name: String,
     /// From the front.
-    pub rows: Vec<Row>,
+    pub rows: OneByOne<Row>,
 }
 
 /// Seats side by side, in the order in which one sits next to the other.
@@ -160,7 +155,7 @@ pub struct Row {
     /// What people call it.
     pub name: String,
     /// From one end to the other.
-    pub seats: Vec<Seat>,
+    pub seats: OneByOne<Seat>,
 }
 
 /// One seat of a seat map.

@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::{
     super::{
-        Ask, CommandError, Pending, Receipt,
+        Ask, CommandError, CommandKind, Outcome, Pending, Receipt,
         batch::{Answer, Item, position_of},
         load,
     },
@@ -24,8 +24,9 @@ impl Loop {
     /// Answers a question. `events` are what was appended to its stream in its batch, `position`
     /// is that of the stream's newest durable event.
     pub(super) fn answer(&self, item: Item, events: &[Arc<StoredEvent>], position: Position) {
-        let Item { pending, answer } = item;
+        let Item { mut pending, answer } = item;
         let stream = pending.stream;
+        self.count(&mut pending, &answer, events);
         match answer {
             Answer::Happened(range) => {
                 self.counters.happened.fetch_add(1, Ordering::Relaxed);
@@ -52,6 +53,29 @@ impl Loop {
                 _ => unreachable!("only a question sees"),
             },
         }
+    }
+
+    /// Counts a command that is answered, and notes it if it is sampled.
+    fn count(&self, pending: &mut Pending, answer: &Answer, events: &[Arc<StoredEvent>]) {
+        let Ask::Execute { command, .. } = &pending.ask else { return };
+        let outcome = match answer {
+            Answer::Happened(_) => Outcome::Happened,
+            Answer::AlreadyHappened => Outcome::AlreadyHappened,
+            Answer::Rejected(_) => Outcome::Rejected,
+            Answer::KeyReused => Outcome::KeyReused,
+            Answer::Repeated { .. } => Outcome::Repeated,
+            Answer::NothingRecalled | Answer::Seen(_) => return,
+        };
+        self.counters.answered.count(CommandKind::of(command), outcome);
+        let Some(trace) = &mut pending.trace else { return };
+        let positions = match answer {
+            Answer::Happened(range) => {
+                let (first, last) = (events.get(range.start), events[..range.end].last());
+                first.zip(last).map(|(first, last)| (first.position, last.position))
+            }
+            _ => None,
+        };
+        trace.answered(outcome, self.batch_span, positions);
     }
 
     /// Reads what an earlier command with the same key brought about, and answers with it.

@@ -18,7 +18,10 @@ use super::{
     },
     Loop, Task, UnderWay,
 };
-use crate::store::{Appended, MAX_CONFLICT_EVENTS, StoreError, StoreErrorKind};
+use crate::{
+    store::{Appended, MAX_CONFLICT_EVENTS, StoreError, StoreErrorKind},
+    trace::{BatchSpan, SpanName},
+};
 
 /// Most snapshots on their way to the side store; each is a copy of its stream's state.
 const MAX_SAVES: usize = 16;
@@ -42,6 +45,9 @@ impl Loop {
                 entry.snapshot = facts.version;
             }
         }
+        if self.tracer.is_some() {
+            batch.announce();
+        }
         let events = batch.take_events();
         let store = self.ports.store.clone();
         let now = self.ports.clock.now();
@@ -56,12 +62,18 @@ impl Loop {
     /// A batch is durable, or not.
     pub(super) fn finish(&mut self, done: UnderWay, result: Result<Vec<Appended>, StoreError>) {
         let UnderWay { batch, began, .. } = done;
+        self.batch_span = self.tell(&batch, began, result.is_ok());
+        if result.is_err() {
+            self.counters.failed_batches.fetch_add(1, Ordering::Relaxed);
+        }
         match result {
             Ok(appended) => {
                 if !batch.parts.is_empty() {
                     let micros = began.elapsed().as_micros() as u64;
                     self.counters.batches.fetch_add(1, Ordering::Relaxed);
                     self.counters.commit_micros.fetch_add(micros, Ordering::Relaxed);
+                    self.counters.commits.record(micros);
+                    self.counters.batch_sizes.record(batch.events as u64);
                 }
                 // What is not durable yet now was seen by nobody.
                 self.glanced &= !self.open.is_empty();
@@ -81,6 +93,22 @@ impl Loop {
                 self.undo(batch);
             }
         }
+        self.batch_span = None;
+    }
+
+    /// Tells of a batch in which sampled commands stand.
+    fn tell(&self, batch: &Batch, began: Instant, durable: bool) -> Option<SpanName> {
+        let tracer = self.tracer.as_ref()?;
+        let first = batch.items.iter().find_map(|item| item.pending.trace.as_ref())?;
+        Some(tracer.batch(&BatchSpan {
+            parent: first.name(),
+            began,
+            ended: Instant::now(),
+            waited: batch.items.len(),
+            streams: batch.parts.len(),
+            events: batch.events,
+            durable,
+        }))
     }
 
     pub(super) fn written(&mut self, mut batch: Batch, appended: Vec<Appended>) {

@@ -72,7 +72,10 @@ impl Loop {
         now: Timestamp,
     ) -> Taken {
         pending.attempts += 1;
-        let stream = pending.stream;
+        let (stream, attempts) = (pending.stream, pending.attempts);
+        if let Some(trace) = &mut pending.trace {
+            trace.taken(attempts);
+        }
         if let (Tenant::Of(asking), Some(owner)) = (pending.ask.tenant(), facts.owner)
             && Guard::NotYours.sees(asking != owner)
         {
@@ -118,6 +121,9 @@ impl Loop {
                 }
             }
         };
+        if let Some(trace) = &mut pending.trace {
+            trace.decided();
+        }
         if assumed && facts.version == 0 {
             return Taken::Unfounded(pending);
         }

@@ -21,7 +21,10 @@ use super::{
     CommandError, Counters, Health, Limits, Ports, Work, batch::Batch, entry::Entry, load::Loaded,
     shelf::Shelf,
 };
-use crate::store::{Appended, StoreError};
+use crate::{
+    store::{Appended, StoreError},
+    trace::{SpanName, Tracer},
+};
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -33,6 +36,9 @@ struct Loop {
     limits: Limits,
     shelf: Arc<Shelf>,
     counters: Arc<Counters>,
+    tracer: Option<Arc<dyn Tracer>>,
+    /// The batch that is being answered, if it is sampled.
+    batch_span: Option<SpanName>,
     streams: LruCache<StreamId, Entry>,
     cache_bytes: usize,
     open: Batch,
@@ -55,20 +61,29 @@ struct UnderWay {
     task: Task<Result<Vec<Appended>, StoreError>>,
 }
 
+/// What the loop shares with those who ask it.
+pub(super) struct Gear {
+    pub(super) shelf: Arc<Shelf>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) tracer: Option<Arc<dyn Tracer>>,
+}
+
 pub(super) async fn run(
     ports: Ports,
     limits: Limits,
     mut inbox: mpsc::UnboundedReceiver<Work>,
-    shelf: Arc<Shelf>,
-    counters: Arc<Counters>,
+    gear: Gear,
     health: watch::Sender<Health>,
 ) {
+    let Gear { shelf, counters, tracer } = gear;
     let mut this = Loop {
         sole_writer: ports.store.is_sole_writer(),
         ports,
         limits,
         shelf,
         counters,
+        tracer,
+        batch_span: None,
         streams: LruCache::unbounded(),
         cache_bytes: 0,
         open: Batch::default(),

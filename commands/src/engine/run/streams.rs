@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use hakken_domain::envelope::StreamId;
+use hakken_domain::{envelope::StreamId, guard::Guard};
 use tokio::time::Duration;
 use tracing::error;
 
@@ -70,8 +70,10 @@ impl Loop {
         reading: u64,
         loaded: Result<Loaded, StoreError>,
     ) {
-        let entry = self.streams.get_mut(&stream).filter(|entry| entry.reading == reading);
-        let Some(entry) = entry else { return };
+        let Some(entry) = self.streams.get_mut(&stream) else { return };
+        if Guard::OlderReading.sees(entry.reading != reading) {
+            return;
+        }
         let waiting = std::mem::take(&mut entry.waiting);
         match loaded {
             Ok(loaded) => {

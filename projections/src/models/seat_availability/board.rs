@@ -96,6 +96,21 @@ pub struct ShowMap {
     index: HashMap<SeatId, usize>,
 }
 
+impl From<MapRow> for ShowMap {
+    fn from(map: MapRow) -> Self {
+        let seat_ids: Vec<SeatId> = map.seat_map.seats().map(|seat| seat.id.clone()).collect();
+        let index = seat_ids.iter().cloned().zip(0..).collect();
+        Self {
+            organizer: map.organizer,
+            venue: map.venue,
+            legs: map.legs,
+            seat_map: map.seat_map,
+            seat_ids,
+            index,
+        }
+    }
+}
+
 /// When one may buy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sales {
@@ -195,17 +210,8 @@ impl Board {
             }
         }
         let (Some(map), Some(about)) = (map, about) else { return Ok(None) };
-        let seat_ids: Vec<SeatId> = map.seat_map.seats().map(|seat| seat.id.clone()).collect();
-        let index = seat_ids.iter().cloned().zip(0..).collect();
-        let count = seat_ids.len();
-        let map = ShowMap {
-            organizer: map.organizer,
-            venue: map.venue,
-            legs: map.legs,
-            seat_map: map.seat_map,
-            seat_ids,
-            index,
-        };
+        let map = ShowMap::from(map);
+        let count = map.seat_ids.len();
         let mut board = Self {
             show,
             map: Arc::new(map),
@@ -512,6 +518,11 @@ impl Boards {
         }
         loaded.boards.insert(board.show, board);
         Some(answer)
+    }
+
+    /// The map of a show whose board is here.
+    pub(super) fn map(&self, show: ShowId) -> Option<Arc<ShowMap>> {
+        self.lock().boards.get(&show).map(|board| board.map.clone())
     }
 
     /// Hears of every change of a show.

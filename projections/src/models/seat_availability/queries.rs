@@ -10,10 +10,12 @@ use hakken_domain::{
 };
 use tokio::sync::watch;
 
-use super::board::Board;
+use super::board::{Board, Sales, ShowMap};
+use super::fold::{MapRow, ShowRow};
 use super::{ALLOTMENTS, Availability, HOLDS, MAPS, POOLS, SEAT_AVAILABILITY, SEATS, SHOWS};
 use crate::{
     ReadModels,
+    cache::{Record, read},
     engine::{Lease, fold_all},
     page::QueryError,
     projection,
@@ -62,6 +64,49 @@ impl ReadModels {
         Ok(answer.filter(|answer| tenant.is_none() || answer.map.organizer == tenant))
     }
 
+    /// When one may buy, of several shows; those that were never put on sale are left out. Whoever
+    /// asks has seen that the shows are theirs.
+    pub async fn sales_of_shows(
+        &self,
+        shows: &[ShowId],
+    ) -> Result<Vec<(ShowId, Sales)>, QueryError> {
+        let keys = shows.iter().map(|show| vec![Value::text(show)]).collect();
+        let rows = self.engine().lease(SEAT_AVAILABILITY.name).load(&SHOWS, keys).await?;
+        let sales = rows.iter().map(|row| {
+            let (show, ShowRow { sales, .. }) = ShowRow::from_row(row)?;
+            Ok((show, Sales { rules: sales.rules, closed: sales.closed }))
+        });
+        Ok(sales.collect::<Result<_, RowError>>()?)
+    }
+
+    /// What several shows sell: their maps, which never change. Shows that were never put on sale
+    /// are left out, and those of another tenant.
+    pub async fn maps_of_shows(
+        &self,
+        tenant: Option<OrganizerId>,
+        shows: &[ShowId],
+    ) -> Result<Vec<(ShowId, Arc<ShowMap>)>, QueryError> {
+        let mut found = Vec::new();
+        let mut missing = Vec::new();
+        for show in shows {
+            match self.boards().map(*show) {
+                Some(map) => found.push((*show, map)),
+                None => missing.push(vec![Value::text(show)]),
+            }
+        }
+        if !missing.is_empty() {
+            let rows = self.engine().lease(SEAT_AVAILABILITY.name).load(&MAPS, missing).await?;
+            for row in rows {
+                let map = ShowMap::from(MapRow::from_row(&row)?);
+                found.push((read(&MAPS, &row, "show")?, Arc::new(map)));
+                // Each map can be megabytes: others get the core between two of them.
+                tokio::task::yield_now().await;
+            }
+        }
+        found.retain(|(_, map)| tenant.is_none() || map.organizer == tenant);
+        Ok(found)
+    }
+
     /// Hears the version of a show's inventory whenever it changes; none where
     /// [`ReadModels::availability`] has none. A hold that ends by itself changes it only when its
     /// expiry is recorded: `Availability::next_expiry` says when to look again.
@@ -103,7 +148,8 @@ impl ReadModels {
             AsOf::Position(position) => self.time_at(position, &events).await?,
         };
         let mut fold = (SEAT_AVAILABILITY.fold)();
-        fold_all(fold.as_mut(), &SEAT_AVAILABILITY, &events).map_err(|poison| {
+        let skipped = self.engine().shared.read_skips().await?.of(SEAT_AVAILABILITY.name);
+        fold_all(fold.as_mut(), &SEAT_AVAILABILITY, &events, &skipped).map_err(|poison| {
             QueryError::Poisoned { position: poison.position, reason: poison.reason }
         })?;
         let board = Board::from_rows(show, &projection::changes(fold.as_mut()))?;

@@ -18,6 +18,8 @@ pub(in crate::fuzz) const TARGET: Target = Target {
         "order-placed",
         "ticket-created",
         "code-refused",
+        "event-skipped",
+        "skip-withdrawn",
         "organizer",
         "actor",
         "key",

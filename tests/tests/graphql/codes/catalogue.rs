@@ -48,10 +48,10 @@ pub(super) async fn meet(met: &mut Met) {
     done(boss, "cancelShow", json!({ "show": show, "reason": "rain" }), "").await;
     met.refused("SHOW_CANCELLED", boss, "offerTicketType", adult).await;
 
-    engine(met, &stage, &tenant.id).await;
+    engine(met, &stage, &tenant.id, show).await;
 }
 
-async fn engine(met: &mut Met, stage: &Stage, organizer: &str) {
+async fn engine(met: &mut Met, stage: &Stage, organizer: &str, show: &str) {
     let operator = stage.operator();
     let of = |organizer: &str| json!({ "organizer": organizer });
     let nobody = of(&format!("organizer_{NOBODY}"));
@@ -78,4 +78,16 @@ async fn engine(met: &mut Met, stage: &Stage, organizer: &str) {
         errors[0]["code"].as_str().unwrap_or_default().to_owned()
     };
     met.codes.insert(code(&verify("odrers").await));
+    let query = "mutation($input: RebuildProjectionsInput!, $back: SwapBackInput!) {
+        rebuildProjections(input: $input) { userErrors { code } }
+        swapBack(input: $back) { userErrors { code } } }";
+    let input = json!({ "names": ["sales"], "show": show });
+    let answer = operator.ask(query, json!({ "input": input, "back": {} })).await;
+    for mutation in ["rebuildProjections", "swapBack"] {
+        let code = answer[mutation]["userErrors"][0]["code"].as_str().unwrap_or_default();
+        met.codes.insert(code.to_owned());
+    }
+    let event = json!({ "projection": "scans", "position": 1, "reason": "a trial" });
+    met.refused("NOT_STOPPED_THERE", &operator, "skipEvent", event.clone()).await;
+    met.refused("SKIP_UNKNOWN", &operator, "withdrawSkip", event).await;
 }

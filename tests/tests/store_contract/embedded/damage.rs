@@ -75,12 +75,13 @@ async fn an_append_that_was_cut_off_is_dropped_whole_and_nothing_before_it() {
 }
 
 #[tokio::test]
-async fn a_last_batch_that_is_cut_off_is_refused_if_anybody_has_seen_it_whole() {
+async fn a_last_batch_that_is_cut_off_or_gone_is_refused_if_anybody_has_seen_it_whole() {
     let temp = tempfile::tempdir().unwrap();
     let (live, torn) = (temp.path().join("live"), temp.path().join("torn"));
     let options = OpenOptions { index_flush_events: 1, ..OpenOptions::default() };
     let store = EmbeddedStore::open_with(&DataDir::at(&live), &options).await.unwrap();
     let all = fill(&store, 0..9).await;
+    let whole_end = used(&fs::read(event_files(&live).pop().unwrap()).unwrap()).next_multiple_of(8);
     let data = (0..9).map(|n| format!("{n} {}", "y".repeat(1_000)));
     store.append(vec![append(stream(99), 0, data)], at(0)).await.unwrap();
     store.close().await.unwrap();
@@ -89,14 +90,15 @@ async fn a_last_batch_that_is_cut_off_is_refused_if_anybody_has_seen_it_whole() 
     store.close().await.unwrap();
     let head = Position(all.len() as u64);
     for witnesses in [&["index.db", "index.db-wal"][..], &["side.db", "side.db-wal"], &[]] {
-        for cut in [3, 5_000] {
+        // Some of it; and all of it, as if it had never been there.
+        for cut in [3, 5_000, usize::MAX] {
             fs::remove_dir_all(&torn).ok();
             copy(&live, &torn, &["events"]);
             copy(&live, &torn, witnesses);
             let newest = event_files(&torn).pop().unwrap();
             let mut bytes = fs::read(&newest).unwrap();
             let end = used(&bytes);
-            bytes[end - cut..].fill(0);
+            bytes[end.saturating_sub(cut).max(whole_end)..].fill(0);
             fs::write(&newest, &bytes).unwrap();
             let opened = EmbeddedStore::open(&DataDir::at(&torn)).await;
             let Some(by) = witnesses.first() else {
@@ -105,13 +107,20 @@ async fn a_last_batch_that_is_cut_off_is_refused_if_anybody_has_seen_it_whole() 
                 continue;
             };
             let error = opened.err().unwrap();
-            let OpenError::CutOff { file, head: whole, seen, witness } = &error else {
-                panic!("{error}")
+            let (file, whole, seen, witness) = match &error {
+                OpenError::CutOff { file, head, seen, witness } if cut < usize::MAX => {
+                    assert!(error.to_string().contains(&format!("behind position {head}, but ")));
+                    (file, head, seen, witness)
+                }
+                OpenError::Missed { file, head, seen, witness } if cut == usize::MAX => {
+                    assert!(error.to_string().contains(&format!("with position {head}, but ")));
+                    (file, head, seen, witness)
+                }
+                _ => panic!("{error}"),
             };
             assert_eq!((file, *whole, *seen), (&newest, head, Position(head.0 + 9)));
             assert_eq!(witness, &torn.join(by));
             let words = error.to_string();
-            assert!(words.contains(&format!("behind position {head}, but ")), "{words}");
             assert!(words.contains("they were acknowledged"), "{words}");
             assert_eq!(fs::read(&newest).unwrap(), bytes, "it is left as it was");
             // As the words say.
@@ -167,10 +176,10 @@ async fn a_missing_file_of_events_is_noticed_and_said() {
         assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
         assert!(error.to_string().contains("are missing: the next are those from"), "{error}");
     }
-    // The newest: what the index has seen of it is gone, as after putting back an older backup.
+    // The newest: what the index has seen of it is gone.
     fs::remove_file(event_files(&live).pop().unwrap()).unwrap();
-    let store = open(&live).await;
-    assert_eq!(first_disorder(Position(0), &read_everything(&store).await.unwrap()), None);
+    let error = EmbeddedStore::open(&DataDir::at(&live)).await.err().unwrap();
+    assert!(matches!(error, OpenError::Missed { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -184,7 +184,7 @@ async fn lost_and_broken_derived_files_are_made_again() {
 }
 
 #[tokio::test]
-async fn snapshots_of_events_that_an_older_backup_does_not_have_are_dropped() {
+async fn an_older_backup_is_served_only_when_somebody_says_that_it_is_meant() {
     let temp = tempfile::tempdir().unwrap();
     let (live, backup) = (temp.path().join("live"), temp.path().join("backup"));
     let store = open(&live).await;
@@ -192,12 +192,26 @@ async fn snapshots_of_events_that_an_older_backup_does_not_have_are_dropped() {
     store.close().await.unwrap();
     copy(&live, &backup, &["events"]);
     let store = open(&live).await;
-    fill(&store, 50..100).await;
+    let lost = fill(&store, 50..100).await;
     let snapshot = Snapshot { version: 2, format: 1, bytes: "state".into() };
     store.save_snapshot(stream(50), snapshot).await.unwrap();
     store.close().await.unwrap();
     copy(&backup, &live, &["events"]);
 
+    let dir = DataDir::at(&live);
+    let of_writer = EmbeddedStore::open(&dir).await.err().unwrap();
+    let of_reader = EmbeddedStore::open_read_only(&dir).await.err().unwrap();
+    for error in [of_writer, of_reader] {
+        let words = error.to_string();
+        let OpenError::Missed { head, seen, .. } = error else { panic!("{words}") };
+        assert_eq!((head.0, seen.0), (kept.len() as u64, (kept.len() + lost.len()) as u64));
+        assert!(words.contains("they were acknowledged, and are missing here"), "{words}");
+        assert!(words.contains("remove index.db and side.db first"), "{words}");
+    }
+    // As the words say.
+    for file in [&dir.index, &dir.side] {
+        fs::remove_file(file).unwrap();
+    }
     let store = open(&live).await;
     assert_eq!(read_everything(&store).await.unwrap(), kept);
     assert_eq!(store.load_snapshot(stream(50)).await.unwrap(), None);
