@@ -56,8 +56,10 @@ impl Data {
 /// What the doctor says of a directory, and its exit code.
 fn examine(data: &Path, more: &[&str]) -> (Value, i32) {
     let data = data.to_str().unwrap();
-    let usual = ["doctor", "--json", "--least-free", "0", "--data", data];
-    let output = run(&[&usual[..], more].concat());
+    let usual = ["doctor", "--json", "--data", data];
+    // How full the disk of the test is, is nobody's business.
+    let any_disk = if more.contains(&"--least-free") { &[][..] } else { &["--least-free", "0"] };
+    let output = run(&[&usual[..], any_disk, more].concat());
     let told = text(&output.stdout);
     let error = text(&output.stderr);
     assert!(!error.contains("panicked"), "{error}");
@@ -154,10 +156,7 @@ async fn facts_that_cannot_be_are_broken() {
     forge(&store, issued.stream, issued, "ticket-issued", |_| ()).await;
     store.close().await.unwrap();
     let position = format!("position {}", events.len() + 1);
-    finds(&copy, &[], 3, "folds", &[&position, "does not follow", "hakken replay"]);
-    let stream = issued.stream.to_string();
-    let replay = run(&["replay", &stream, "--data", copy.to_str().unwrap()]);
-    assert!(text(&replay.stderr).contains("does not follow"), "{}", text(&replay.stderr));
+    finds(&copy, &[], 3, "facts", &[&position, "issued twice", "hakken replay"]);
 
     // A kind that nobody knows.
     let copy = data.copy();
@@ -166,14 +165,6 @@ async fn facts_that_cannot_be_are_broken() {
     forge(&store, new, issued, "from-the-future", |_| ()).await;
     store.close().await.unwrap();
     finds(&copy, &[], 3, "kinds", &[&position, "from-the-future", "newer"]);
-
-    // Money that never came goes out: no fold knows, but the second opinion does.
-    let copy = data.copy();
-    let store = open(&copy).await;
-    let placed = of_kind(&events, "order-placed");
-    forge(&store, new, placed, "order-placed", |data| data["total_minor"] = json!(1)).await;
-    store.close().await.unwrap();
-    finds(&copy, &[], 3, "facts", &[&position, "prices are not the total"]);
 
     // A seat that is sold already, held for somebody else.
     let copy = data.copy();
@@ -188,9 +179,12 @@ async fn facts_that_cannot_be_are_broken() {
     let other = derived_ulid(&["other"]).to_string();
     forge(&store, held.stream, held, "seats-held", |data| data["hold"] = json!(other)).await;
     store.close().await.unwrap();
-    let (told, code) = examine(&copy, &[]);
-    assert_eq!((&told["verdict"], code), (&json!("broken"), 3), "{told:#}");
-    assert!(told["findings"][0]["what"].as_str().unwrap().contains(&position), "{told:#}");
+    finds(&copy, &[], 3, "folds", &[&position, "does not follow", "hakken replay"]);
+    let stream = held.stream.to_string();
+    let replay = run(&["replay", &stream, "--data", copy.to_str().unwrap()]);
+    assert_eq!(replay.status.code(), Some(1));
+    let error = text(&replay.stderr);
+    assert!(error.contains("does not follow") && !error.contains("panicked"), "{error}");
 
     // A bit that is not what it was.
     let copy = data.copy();

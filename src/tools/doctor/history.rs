@@ -192,6 +192,14 @@ impl Reading {
     fn event(&mut self, event: &StoredEvent, seen: &Seen, findings: &mut Findings) {
         let (stream, position) = (event.stream, event.position);
         let own = self.part.covers(stream.id);
+        let expected = self.audit.versions().get(&stream).copied().unwrap_or(0) + 1;
+        if own && event.version != expected && self.told.insert(stream) {
+            let version = event.version;
+            let what = format!(
+                "position {position}: {stream} has version {version} where {expected} comes next"
+            );
+            findings.broken("events", what, RESTORE);
+        }
         let decoded = match event.decoded() {
             Ok(decoded) => decoded,
             Err(error) => {
