@@ -321,7 +321,7 @@ async fn the_place_of_a_store_is_looked_at_too() {
     let store = open(&copy).await;
     store.save_checkpoint("checkout", Position(1_000_000)).await.unwrap();
     store.close().await.unwrap();
-    finds(&copy, &[], 1, "processes", &["checkout", "beyond the head", "side.db"]);
+    finds(&copy, &[], 3, "events", &["side.db"]);
 
     let copy = data.copy();
     let directory = copy.to_str().unwrap();
