@@ -108,14 +108,12 @@ pub enum Command {
     /// Fold the events afresh and compare with what is served; says the first difference in
     /// words. Exit code 1 if there is one.
     Verify(Projections),
-    /// Say how the read models are: how far, what is being rebuilt, where one has stopped and what
-    /// is stored there, what they leave out. Exit code 1 if one has stopped.
+    /// Say how the read models are. Exit code 1 if one has stopped.
     Projections(Projections),
     /// Let a read model leave out the event at which it stopped, and go on. The decision is
     /// recorded for ever, with its reason: every rebuild leaves it out as well.
     Skip(tools::skip::Skip),
-    /// Copy all events and the secret into a directory, also while a server runs; a later backup
-    /// into the same directory adds what is new.
+    /// Copy all events and the secret into a directory, also while a server runs.
     Backup(tools::backup::Options),
     /// Read a whole backup and say whether it is complete; exit code 1 if it is not.
     VerifyBackup(tools::backup::VerifyOptions),

@@ -140,7 +140,8 @@ async fn at_rest(server: &Server) -> Exposition {
     loop {
         let figures = scrape(server).await;
         let newest = figures.value("hakken_position", &[]);
-        let follows = |name| figures.value("hakken_projection_position", &[("name", name)]) == newest;
+        let follows =
+            |name| figures.value("hakken_projection_position", &[("name", name)]) == newest;
         if newest > 0.0 && ["holds", "tickets", "audit_log"].into_iter().all(follows) {
             return figures;
         }

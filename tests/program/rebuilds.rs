@@ -122,7 +122,7 @@ async fn rebuilds_survive_kills_while_seats_are_sold_and_former_rows_come_back()
     assert!(one.contains("show folded afresh, nothing replaced"), "{one}");
     assert_eq!(one.lines().count(), 5, "{one}");
     let holds =
-        "query($show: ID!) { holds(first: 200, filter: { show: $show }) { edges { cursor } } }";
+        "query($show: ID!) { holds(first: 100, filter: { show: $show }) { edges { cursor } } }";
     let held = server.client(&on_sale.seller_key).ask(holds, json!({ "show": on_sale.show })).await;
     assert_eq!(held["holds"]["edges"].as_array().map(Vec::len), Some(100));
     server.kill();
@@ -147,7 +147,7 @@ fn offline(data: &Path, show: &str) {
     };
     refuse(&["rebuild", "sales", "--show", show], &["several shows", "tickets"]);
     refuse(&["rebuild", "--swap-back"], &["name the read models", "hakken projections"]);
-    refuse(&["rebuild", "sales", "--swap-back"], &["sales", "kept for a day"]);
+    refuse(&["rebuild", "holds", "--swap-back"], &["holds", "kept for a day"]);
     let skip = ["skip", "tickets", "1", "--reason", "a trial"];
     refuse(&skip, &["has not stopped", "running"]);
     let withdraw = ["skip", "tickets", "1", "--reason", "a trial", "--withdraw"];

@@ -104,8 +104,6 @@ pub(super) const MUST_OCCUR: &[&str] = &[
     "scan revoked",
     "scan unpaid",
     "scan wrongshow",
-    "sole crash after append",
-    "sole crash before append",
     "sole crash within append",
     "sole gave up",
     "sole glances",
