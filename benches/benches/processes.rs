@@ -79,6 +79,7 @@ async fn run() -> Result<()> {
     let mut figures: [[(Vec<f64>, Vec<f64>); WAYS.len()]; MOST] = Default::default();
     for _ in 0..ROUNDS {
         for processes in 1..=MOST {
+            #[allow(clippy::needless_range_loop, reason = "the ways have several lists in step")]
             for way in 0..WAYS.len() {
                 let url = server.database().await.url;
                 let (rate, conflicts) = together(&url, way, processes, callers)?;

@@ -408,8 +408,7 @@ async fn a_full_disk_ends_the_process_and_room_brings_everything_back() {
     if granted.len() == SEATS {
         let (_, mut held) = granted.pop().expect("the last seat");
         for turn in 0..20_000 {
-            let release =
-                json!({ "input": { "idempotencyKey": format!("r{turn}"), "hold": held } });
+            let release = json!({ "input": { "idempotencyKey": format!("r{turn}"), "show": on_sale.show, "hold": held } });
             let mut again = hold(&on_sale.show, SEATS - 1);
             again["input"]["idempotencyKey"] = json!(format!("again-{turn}"));
             if seller.try_ask(RELEASE, release).await.is_err() {

@@ -348,7 +348,7 @@ fn what_one_command_brought_about_is_not_cut_apart() {
         let id = event(position).id;
         let position = Position(position);
         writer.take(&StoredEvent { position, version, id, meta, ..one }).unwrap();
-        if position.0 % 2 == 0 {
+        if position.0.is_multiple_of(2) {
             writer.end_part().unwrap();
         }
     }

@@ -57,7 +57,7 @@ const UNWRITTEN: usize = 10_000;
 /// An event that this process appends.
 enum Own {
     /// What its writer decoded already, until it is seen in $all.
-    Awaited(Option<Decoded>),
+    Awaited(Option<Box<Decoded>>),
     /// As it is in $all.
     Seen(Arc<StoredEvent>),
 }
@@ -90,7 +90,8 @@ impl Tail {
 
     /// Waits for events that are about to be appended.
     pub(super) fn expect(&self, events: impl IntoIterator<Item = (EventId, Option<Decoded>)>) {
-        let awaited = |(id, decoded)| (id, Own::Awaited(decoded));
+        let awaited =
+            |(id, decoded): (EventId, Option<Decoded>)| (id, Own::Awaited(decoded.map(Box::new)));
         self.own().extend(events.into_iter().map(awaited));
     }
 
@@ -114,7 +115,7 @@ impl Tail {
 
     fn decoded(&self, id: EventId) -> Option<Decoded> {
         match self.own().get_mut(&id) {
-            Some(Own::Awaited(decoded)) => decoded.take(),
+            Some(Own::Awaited(decoded)) => decoded.take().map(|decoded| *decoded),
             _ => None,
         }
     }

@@ -1,5 +1,10 @@
 //! The services of the protocol: streams, gossip, and what a server says of itself.
 
+#![allow(
+    clippy::result_large_err,
+    reason = "the size of the error is that of the protocol's library"
+)]
+
 use std::{
     convert::Infallible,
     sync::Arc,
