@@ -173,7 +173,8 @@ async fn every_figure_moves_with_what_is_done_and_is_described() {
     };
     let holds = |outcome| [("kind", "hold_seats"), ("outcome", outcome)];
     let (happened, repeated, rejected) = (holds("happened"), holds("repeated"), holds("rejected"));
-    let expected: [(&str, &[(&str, &str)], f64); 15] = [
+    type Labels<'a> = &'a [(&'a str, &'a str)];
+    let expected: [(&str, Labels<'_>, f64); 15] = [
         ("hakken_commands_total", &happened, 10.0),
         ("hakken_commands_total", &repeated, 1.0),
         ("hakken_commands_total", &rejected, 1.0),

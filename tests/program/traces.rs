@@ -19,7 +19,10 @@ use super::program::{OnSale, PATIENCE, Server, serve};
 
 /// What was received: the spans, and what their resource says.
 #[derive(Clone, Default)]
-struct Received(Arc<Mutex<(Vec<Span>, BTreeMap<String, String>)>>);
+struct Received(Arc<Mutex<Told>>);
+
+/// Spans, and what the exporter says of itself.
+type Told = (Vec<Span>, BTreeMap<String, String>);
 
 impl Received {
     /// Waits until there are spans of this kind.
@@ -152,7 +155,7 @@ async fn one_trace_goes_from_the_request_to_the_commit_and_to_what_reads_it() {
     }
     assert!(fold.end_time_unix_nano >= commit.start_time_unix_nano);
     let links: Vec<_> = command.links.iter().map(|link| link.span_id.clone()).collect();
-    assert_eq!(links, [commit.span_id.clone()], "a command names its batch");
+    assert_eq!(links, std::slice::from_ref(&commit.span_id), "a command names its batch");
     let attributes = texts(&command.attributes);
     for (name, value) in [
         ("hakken.command.kind", "hold_seats"),

@@ -158,7 +158,8 @@ async fn a_store_belongs_to_one_secret() {
     let (one, two) = (test.open("one").await, test.open("two").await);
     let (first, second) =
         tokio::join!(one.bind_secret(Fingerprint(1)), two.bind_secret(Fingerprint(1)));
-    (first.unwrap(), second.unwrap());
+    first.unwrap();
+    second.unwrap();
     one.bind_secret(Fingerprint(1)).await.unwrap();
     let refused = two.bind_secret(Fingerprint(2)).await;
     assert!(matches!(refused, Err(OpenError::OtherSecret { .. })), "{refused:?}");
