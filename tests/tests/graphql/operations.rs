@@ -119,7 +119,7 @@ async fn an_operator_sees_why_a_read_model_stopped_and_lets_it_leave_the_event_o
         recordedAt reason data raw rawMetadata } } }";
     let seen = operator.ask(look, json!({})).await;
     let seen = seen["projections"].as_array().into_iter().flatten();
-    let event = seen.filter(|each| each["name"] == "scans").map(|each| &each["stoppedEvent"]);
+    let mut event = seen.filter(|each| each["name"] == "scans").map(|each| &each["stoppedEvent"]);
     let event = event.next_back().expect("scans").clone();
     assert_eq!((&event["position"], &event["version"]), (&json!(bad), &json!(1)));
     assert_eq!((&event["kind"], &event["schemaVersion"]), (&json!("code-refused"), &json!(1)));
