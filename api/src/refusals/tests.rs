@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use async_graphql::{Value, resolver_utils::enum_value};
 use hakken_commands::desk::DeskRejection;
-use hakken_domain::{Rejection, apikey, operations, inventory, order, organizer, show, ticket, venue};
+use hakken_domain::{
+    Rejection, apikey, inventory, operations, order, organizer, show, ticket, venue,
+};
 
 use super::{desk, rejected};
 use crate::codes::ErrorCode;

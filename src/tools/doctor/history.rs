@@ -39,8 +39,6 @@ pub struct Question<'a> {
     pub feed: &'a dyn EventFeed,
     /// Up to here.
     pub head: Position,
-    /// Positions have no gaps in this kind of store.
-    pub dense: bool,
     /// The time.
     pub now: Timestamp,
     /// What happened less long ago than this may still be under way.
@@ -148,7 +146,7 @@ impl Seen {
         if position <= self.last {
             let what = format!("position {position} comes behind {}", self.last);
             findings.broken("events", what, RESTORE);
-        } else if question.dense && position.0 != self.last.0 + 1 {
+        } else if position.0 != self.last.0 + 1 {
             let what = format!("positions {} to {} are missing", self.last.0 + 1, position.0 - 1);
             findings.broken("events", what, RESTORE);
         }
