@@ -1,7 +1,7 @@
 //! How this process is: what the system says of it, and what its doors and its store count.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -13,7 +13,7 @@ use hakken_adapters::system::SystemClock;
 use hakken_api::{Host, LastBackup, Vitals};
 use hakken_commands::clock::Clock;
 use hakken_domain::{envelope::Position, time::Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::{connections::Doors, store::Store};
@@ -121,10 +121,19 @@ fn disk(_: &Path) -> Option<(u64, u64)> {
 }
 
 /// `{"finished_at": "2026-11-22T03:00:00Z", "position": 1204}`
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Backup {
     finished_at: String,
     position: u64,
+}
+
+/// Leaves word of a good backup in the data directory, for the server's figures.
+pub fn note_backup(data: &Path, at: Timestamp, position: Position) -> io::Result<()> {
+    let backup = Backup { finished_at: at.to_string(), position: position.0 };
+    // It appears whole or not at all.
+    let draft = data.join("last-backup.new");
+    fs::write(&draft, serde_json::to_vec(&backup)?)?;
+    fs::rename(&draft, data.join(LAST_BACKUP))
 }
 
 /// The newest good backup, if whoever makes them says so.
@@ -153,6 +162,9 @@ mod tests {
     fn a_backup_is_known_from_what_its_maker_leaves() {
         let data = tempfile::tempdir().unwrap();
         assert_eq!(last_backup(data.path()), None);
+        let at: Timestamp = "2026-11-21T03:00:00Z".parse().unwrap();
+        note_backup(data.path(), at, Position(7)).unwrap();
+        assert_eq!(last_backup(data.path()), Some(LastBackup { at, position: Position(7) }));
         let file = data.path().join(LAST_BACKUP);
         fs::write(&file, r#"{"finished_at": "2026-11-22T03:00:00Z", "position": 1204}"#).unwrap();
         let found = last_backup(data.path()).unwrap();

@@ -12,7 +12,7 @@ use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 
 use export::Post;
-pub use host::ThisProcess;
+pub use host::{ThisProcess, note_backup};
 use traces::GivenIds;
 pub use traces::Traces;
 

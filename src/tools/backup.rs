@@ -25,6 +25,7 @@ use super::{
 use crate::{
     cli::Data,
     store::{Events, check_of_bytes},
+    telemetry,
 };
 
 /// Events read at once.
@@ -113,8 +114,16 @@ pub async fn run(options: Options) -> Result<()> {
     let new_events = writer.added();
     let store = options.data.store.to_string();
     let engine = env!("CARGO_PKG_VERSION");
-    let manifest = writer.finish(SystemClock.now(), &store, engine, checkpoints)?;
+    let now = SystemClock.now();
+    let manifest = writer.finish(now, &store, engine, checkpoints)?;
     progress.finish_and_clear();
+    if let Err(error) = telemetry::note_backup(&dir.root, now, manifest.last) {
+        eprintln!(
+            "hakken: the backup is good, but {} cannot be written, so the server's figures do not \
+             tell of it: {error}",
+            dir.root.display()
+        );
+    }
     let added = Added {
         events: new_events,
         bytes: manifest.bytes().saturating_sub(before),
