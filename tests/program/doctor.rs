@@ -411,7 +411,13 @@ async fn a_database_is_looked_at_and_its_gaps_are_found() {
     let mut admin = database.connect().await;
     let ahead = "INSERT INTO hakken.checkpoints VALUES ('checkout', 1000000)";
     hakken_tests::postgres::execute(&mut admin, ahead).await;
-    finds(Path::new(node), &store, 1, "processes", &["checkout", "beyond the head"]);
+    finds(
+        Path::new(node),
+        &store,
+        1,
+        "processes",
+        &["checkout", "beyond the head", "hakken.checkpoints"],
+    );
     for (change, words) in [
         ("position + 2, recorded_at, version + 7", ["are missing", "has version"]),
         ("position + 3, recorded_at - 90000000, version + 8", ["before the position before", ""]),

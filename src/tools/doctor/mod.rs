@@ -135,7 +135,7 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<()> {
             place::derived(&derived, findings);
             // A server that goes on may be beyond what was the head a moment ago.
             let newest = opened.feed().head().await.unwrap_or(head);
-            place::processes(&derived.checkpoints, newest, served, findings);
+            place::processes(&derived.checkpoints, newest, served, history::SIDE, findings);
             indexed = derived.index.is_none() && dir.index.is_file();
             snapshots.extend(derived.snapshots);
         }
@@ -146,7 +146,7 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<()> {
                 checkpoints.push((name.to_owned(), position));
             }
             let newest = opened.feed().head().await.unwrap_or(head);
-            place::processes(&checkpoints, newest, served, findings);
+            place::processes(&checkpoints, newest, served, place::CHECKPOINTS, findings);
         }
         // Each server has checkpoints of its own, which only it can read.
         Events::EventStoreDb(_) => {}
