@@ -20,8 +20,8 @@ use indicatif::ProgressBar;
 
 use super::finding::{Findings, Severity};
 
-/// Events of one part: what an audit keeps of them takes some hundred megabytes.
-const PART_EVENTS: u64 = 2_000_000;
+/// Events of one part: what is kept of each takes some 600 bytes.
+const PART_EVENTS: u64 = 1_000_000;
 
 const PAGE: usize = 5_000;
 
