@@ -169,7 +169,8 @@ fn fits(options: &Options, dir: &DataDir) -> Result<()> {
     for entry in entries {
         let name = entry.with_context(|| dir.root.display().to_string())?.file_name();
         let name = name.to_string_lossy();
-        let plain = name.trim_end_matches("-wal").trim_end_matches("-shm");
+        let beside = ["-wal", "-shm", "-journal"];
+        let plain = beside.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
         if !known.contains(&plain) {
             bail!(
                 "{} has {name} already. A backup is restored into an empty directory: choose \

@@ -17,7 +17,7 @@ use super::program::{
 
 const SEED: u64 = 20_261_121;
 /// Of a hall whose seat map and holds fill a small disk.
-const SEATS: usize = 3_500;
+const SEATS: usize = 3_900;
 
 /// The data of a small demo, closed well; every test breaks a copy.
 struct Data {
@@ -440,7 +440,9 @@ const HOLD: &str = "mutation($input: HoldSeatsInput!) { holdSeats(input: $input)
 
 fn hold(show: &str, seat: usize) -> Value {
     json!({ "input": {
-        "idempotencyKey": format!("hold-{seat}"), "show": show, "buyer": format!("b{seat}"),
+        // So long that the file that is made ready ahead is filled soon.
+        "idempotencyKey": format!("hold-{seat}-{}", "k".repeat(110)), "show": show,
+        "buyer": format!("b{seat}-{}", "b".repeat(55)),
         "seats": [format!("S{seat}")],
     } })
 }

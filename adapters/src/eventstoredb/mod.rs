@@ -245,7 +245,7 @@ impl Shared {
         after: Version,
         limit: usize,
     ) -> Result<Events, StoreError> {
-        if limit == 0 {
+        if limit == 0 || after == Version::MAX {
             return Ok(Events::new());
         }
         let name = envelope::stream_name(&self.link.address().namespace, stream);

@@ -107,6 +107,8 @@ pub(crate) struct Document {
     parsed: ExecutableDocument,
     /// The operation's name, as it was asked for.
     pub(crate) operation: Option<String>,
+    /// Its name, asked for or not.
+    name: Option<String>,
     pub(crate) kind: OperationType,
     /// It asks about the schema alone.
     pub(crate) introspects: bool,
@@ -124,12 +126,7 @@ impl Document {
 
     /// The operation's name, whether it was asked for by it or is the only one.
     pub(crate) fn operation_name(&self) -> Option<&str> {
-        let only = || {
-            let mut all = self.parsed.operations.iter();
-            let (name, _) = all.next()?;
-            if all.next().is_some() { None } else { name }
-        };
-        self.operation.as_deref().or_else(|| only().map(|name| name.as_str()))
+        self.name.as_deref()
     }
 
     /// The kind, as metrics and spans name it.
@@ -218,6 +215,7 @@ fn examine(types: &Types, text: &str, wanted: Option<&str>, work: &mut Work) -> 
     Ok(Document {
         parsed: lower::lower(&ast, operation, &used),
         operation: wanted.map(ToOwned::to_owned),
+        name: operation.name.map(|name| name.text.to_owned()),
         kind: operation.kind,
         introspects: measured[at].introspects,
         polls,

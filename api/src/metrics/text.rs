@@ -62,7 +62,7 @@ impl EncodeMetric for Elsewhere {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), Error> {
         let Counted { buckets, sum, count } = &self.counted;
         let bound =
-            |bound: u64| if bound == u64::MAX { f64::MAX } else { bound as f64 / self.scale };
+            |bound: u64| if bound == u64::MAX { f64::INFINITY } else { bound as f64 / self.scale };
         let buckets: Vec<_> = buckets.iter().map(|(most, count)| (bound(*most), *count)).collect();
         encoder.encode_histogram::<NoLabelSet>(*sum as f64 / self.scale, *count, &buckets, None)
     }

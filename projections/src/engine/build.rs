@@ -149,6 +149,7 @@ impl<'a> BuildTask<'a> {
             self.phase(BuildPhase::Folding);
             self.catch_up(&mut work, CLOSE).await?;
         }
+        self.halt(build).await?;
         let mut gate = self.shut().await?;
         if Guard::RebuildBehind.stands() {
             self.catch_up(&mut work, 0).await?;

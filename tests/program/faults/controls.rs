@@ -8,18 +8,20 @@ use super::{house::House, postgres::Postgres};
 /// then takes back what it wrote: as an adapter would that answers before the commit, when the
 /// commit fails. It does so once.
 const LIAR: &str = "
-    ALTER FUNCTION hakken.append_events RENAME TO append_events_truly;
+    ALTER FUNCTION hakken.append_events(text[], bigint[], integer[], text[], bigint[], bytea[], text[],
+        integer[], bytea[], bytea[], bigint, boolean) RENAME TO append_events_truly;
     CREATE SEQUENCE hakken.lies;
     CREATE FUNCTION hakken.append_events(
         streams text[], expected bigint[],
         of_append integer[], event_streams text[], event_versions bigint[], ids bytea[],
         kinds text[], schemas integer[], metas bytea[], datas bytea[], now bigint,
+        tells boolean,
         OUT head bigint, OUT recorded bigint, OUT versions bigint[]
     ) LANGUAGE plpgsql SECURITY DEFINER AS $$
     BEGIN
         SELECT t.head, t.recorded, t.versions INTO head, recorded, versions
             FROM hakken.append_events_truly(streams, expected, of_append, event_streams,
-                event_versions, ids, kinds, schemas, metas, datas, now) AS t;
+                event_versions, ids, kinds, schemas, metas, datas, now, tells) AS t;
         IF 'seats-held' = ANY (kinds) AND versions = expected AND nextval('hakken.lies') = 5 THEN
             RAISE EXCEPTION 'taken back';
         END IF;

@@ -222,12 +222,10 @@ async fn nothing_that_is_told_as_it_happens_waits_to_be_compressed() {
     let asked = reader.request(Method::GET, url).header("accept", "text/event-stream");
     let stream = asked.header("accept-encoding", "gzip, br").send().await.unwrap();
     assert!(!stream.headers().contains_key("content-encoding"), "{:?}", stream.headers());
-    // Every event there is comes, though many more would be needed to fill a packer.
-    let (mut events, mut told) = (Events::of(stream), 0);
-    let head = stage.models.status().await.unwrap()[0].head.0;
-    while told < head {
+    // The tenant's first events come, though many more would be needed to fill a packer.
+    let mut events = Events::of(stream);
+    for _ in 0..4 {
         assert!(events.next().await.unwrap().data["data"]["events"]["data"].is_object());
-        told += 1;
     }
     let list = reader.url.replace("/graphql", "/export/auditLog");
     let asked = reader.http.get(list).bearer_auth(reader.key.as_deref().unwrap());

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::stage::{Actor, Stage, code};
 
 /// Sends a mutation twice: the second answer is the first one again.
-async fn twice(actor: &Actor, mutation: &str, input: &Value, fields: &str) -> Value {
+pub(super) async fn twice(actor: &Actor, mutation: &str, input: &Value, fields: &str) -> Value {
     let first = actor.mutate(mutation, input.clone(), fields).await;
     assert_eq!(first["userErrors"], json!([]), "{mutation}: {first}");
     assert_eq!(first["repeated"], false, "{mutation}");
@@ -177,7 +177,8 @@ async fn every_mutation_about_money_that_goes_back_gives_the_same_answer_again()
 #[test]
 fn every_mutation_with_a_key_is_sent_again_by_some_test_here() {
     let schema = hakken_api::sdl();
-    let here: Vec<&str> = include_str!("retries.rs").split_whitespace().collect();
+    let here = concat!(include_str!("retries.rs"), include_str!("operations.rs"));
+    let here: Vec<&str> = here.split_whitespace().collect();
     let here = here.join(" ");
     let inputs = schema.split("\ninput ").skip(1);
     let keyed = inputs.filter(|input| {

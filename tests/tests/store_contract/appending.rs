@@ -180,7 +180,7 @@ pub async fn what_the_writer_decoded_is_not_decoded_again(store: &Opened) {
     };
     let happened = organizer::Event::CodeKeyAdded(organizer::CodeKeyAdded { code_key: 1 });
     let new = NewEvent::encode(event("").id, Decoded { event: happened.into(), meta });
-    let bare = NewEvent { decoded: None, ..new.clone() };
+    let bare = NewEvent { id: event("").id, decoded: None, ..new.clone() };
     let batch = vec![hakken_commands::store::Append {
         stream: stream(1),
         expected: 0,

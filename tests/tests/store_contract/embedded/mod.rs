@@ -76,6 +76,8 @@ fn copy(from: &Path, to: &Path, names: &[&str]) {
 fn event_files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> =
         fs::read_dir(dir.join("events")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    // And not the next one, which is a draft.
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "events"));
     files.sort();
     files
 }
