@@ -21,42 +21,6 @@ Exit codes:
        look for the cause, then start it again
   130  demo: interrupted";
 
-const COPYING: &str = "\
-Ids, kinds, bytes, metadata, recorded times and the order of all events stay what they are. The
-target must be empty, or hold the beginning of the source: then the copy goes on behind it.
-Anything else is refused with the place of the first difference, and nothing is written. At the
-end both are read again, and a chain of digests (SHA-256 over every event in order) of each is
-told and compared.
-
-Read models, snapshots and checkpoints are not copied: the first start makes them anew.
-
-Examples:
-    hakken copy --from-data hakken-data --to postgres://hakken@localhost/hakken --to-data node-1
-    hakken copy --from postgres://localhost/hakken --from-data node-1 --to embedded --to-data new
-
-Exit codes:
-    0  both are the same
-    1  they are not, or it could not be copied
-    2  the command line is wrong";
-
-const DOCTOR: &str = "\
-It reads every event: frames and checksums, positions, versions and times; that this version
-knows every kind, and that every stream can be folded; no seat twice, no money out that did not
-come in, every paid order with its tickets or its money on its way back. Then the lock, the
-secret, the disk, index.db and side.db, processes, keys and read models. Long histories are read
-in parts of 2,000,000 events, once for each part, so that memory stays bounded.
-
-Examples:
-    hakken doctor
-    hakken doctor --json --url http://127.0.0.1:8090      (HAKKEN_KEY has an operator's key)
-
-Exit codes:
-    0  sound; notes may stand there
-    1  something needs attention, and no fact is lost
-    2  the command line is wrong
-    3  something is broken: facts are lost, changed or wrong
-    4  it could not be looked at";
-
 /// Hakken (発券): an event-sourced ticketing engine.
 ///
 /// Every reservation, payment, issuance, scan and refund is an immutable event in one store.
@@ -99,12 +63,10 @@ pub enum Command {
     Rebuild(tools::projections::Rebuild),
     /// Copy a whole history from one store to another, and prove that both are the same. What was
     /// cut off goes on where it was. Works beside a server on the source.
-    #[command(after_help = COPYING)]
-    Copy(Copy),
+    Copy(crate::tools::copy::Options),
     /// Check a store and its read models, and say in words what is wrong and what mends it. Changes
     /// nothing, and works beside a running server.
-    #[command(after_help = DOCTOR)]
-    Doctor(Doctor),
+    Doctor(crate::tools::doctor::Options),
     /// Fold the events afresh and compare with what is served; says the first difference in
     /// words. Exit code 1 if there is one.
     Verify(Projections),
@@ -470,54 +432,6 @@ pub struct Export {
 fn parse_list(text: &str) -> Result<String, String> {
     let is_name = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphabetic());
     is_name.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is no name of a list"))
-}
-
-/// `hakken copy`
-#[derive(Debug, Args)]
-pub struct Copy {
-    /// The store to copy: `embedded`, or postgres://USER:PASSWORD@HOST:PORT/DATABASE.
-    #[arg(long, value_name = "STORE", default_value = "embedded", hide_env_values = true)]
-    pub from: StoreAddress,
-    /// Its data directory; of a database, that of any server on it, for the secret.
-    #[arg(long, value_name = "DIR", default_value = "hakken-data")]
-    pub from_data: PathBuf,
-    /// The store to copy to. No server may run on it.
-    #[arg(long, value_name = "STORE")]
-    pub to: StoreAddress,
-    /// Its data directory, which is made if it is missing and gets the secret.
-    #[arg(long, value_name = "DIR")]
-    pub to_data: PathBuf,
-    /// One JSON object instead of progress bars and words.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `hakken doctor`
-#[derive(Debug, Args)]
-pub struct Doctor {
-    /// Also look up every stream in the index, read the whole file of the read models, and, while
-    /// no server runs, fold every read model afresh and compare it.
-    #[arg(long)]
-    pub deep: bool,
-    /// Seconds that an order or an ended hold may be left as it is before that is told.
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-    pub grace: u64,
-    /// MiB that should be free on the disk.
-    #[arg(long, value_name = "MIB", default_value_t = 1_024)]
-    pub least_free: u64,
-    /// Ask this running server too, such as http://127.0.0.1:8090: it knows of failures that are
-    /// not on disk.
-    #[arg(long, value_name = "URL", requires = "key")]
-    pub url: Option<String>,
-    /// An operator's key for that server.
-    #[arg(long, value_name = "KEY", env = "HAKKEN_KEY", hide_env_values = true)]
-    pub key: Option<String>,
-    /// One JSON object.
-    #[arg(long)]
-    pub json: bool,
-    /// Where the data is.
-    #[command(flatten)]
-    pub data: Data,
 }
 
 /// `hakken replay`

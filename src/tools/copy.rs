@@ -1,8 +1,14 @@
 //! `hakken copy`: a whole history from one store to another, and the proof that both are the same.
 
-use std::{path::Path, sync::Arc, time::Duration};
+mod target;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context, Result, bail};
+use clap::Args;
 use hakken_adapters::{
     copy::{self, Common},
     data_dir::DataDir,
@@ -11,21 +17,59 @@ use hakken_adapters::{
 use hakken_commands::desk::EngineSecret;
 use hakken_domain::{chain::Chain, envelope::Position};
 use hakken_projections::feed::EventFeed;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::print_line;
-use crate::{
-    cli,
-    store::{Events, Store, StoreAddress},
+use self::target::Target;
+use super::{
+    bars::{Unit, bar},
+    print_line,
 };
+use crate::store::{Events, StoreAddress, check_of_bytes};
 
-/// How long to wait for the lease that a server on the target would hold.
-const LEASE: Duration = Duration::from_secs(3);
+const AFTER: &str = "\
+Ids, kinds, bytes, metadata, recorded times and the order of all events stay what they are. The
+target must be empty, or hold the beginning of the source: then the copy goes on behind it.
+Anything else is refused with the place of the first difference, and nothing is written. At the
+end both are read again, and a chain of digests (SHA-256 over every event in order) of each is
+told and compared.
+
+Until then no server opens the target, also if the copy is killed: run it again. (EventStoreDB has
+no place for such a mark: start no server on it before the copy has ended.) Read models, snapshots
+and checkpoints are not copied: the first start makes them anew.
+
+Examples:
+    hakken copy --from-data hakken-data --to postgres://hakken@localhost/hakken --to-data node-1
+    hakken copy --from postgres://localhost/hakken --from-data node-1 --to embedded --to-data new
+
+Exit codes:
+    0  both are the same
+    1  they are not, or it could not be copied
+    2  the command line is wrong";
+
+/// `hakken copy`
+#[derive(Debug, Args)]
+#[command(after_help = AFTER)]
+pub struct Options {
+    /// The store to copy: `embedded`, or postgres://USER:PASSWORD@HOST:PORT/DATABASE.
+    #[arg(long, value_name = "STORE", default_value = "embedded", hide_env_values = true)]
+    pub from: StoreAddress,
+    /// Its data directory; of a database, that of any server on it, for the secret.
+    #[arg(long, value_name = "DIR", default_value = "hakken-data")]
+    pub from_data: PathBuf,
+    /// The store to copy to. No server may run on it.
+    #[arg(long, value_name = "STORE")]
+    pub to: StoreAddress,
+    /// Its data directory, which is made if it is missing and gets the secret.
+    #[arg(long, value_name = "DIR")]
+    pub to_data: PathBuf,
+    /// One JSON object instead of progress bars and words.
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Runs it.
-pub async fn run(options: cli::Copy) -> Result<()> {
+pub async fn run(options: Options) -> Result<()> {
     let (from_dir, to_dir) = (DataDir::at(&options.from_data), DataDir::at(&options.to_data));
     if is_same(&options, &from_dir.root, &to_dir.root) {
         bail!("this is the same store twice: name another one with --to and --to-data");
@@ -42,10 +86,11 @@ pub async fn run(options: cli::Copy) -> Result<()> {
     if !was_there {
         StoredSecret::from_bytes(*secret.0).put(&to_dir)?;
     }
-    let target = Store::open(&options.to, &to_dir, &secret).await?;
+    let target = Target::open(&options.to, &to_dir, check_of_bytes(&secret.0)).await?;
     let copied = copy_to(&target, feed, up_to, &options).await;
-    target.close().await;
+    let closed = target.close().await;
     let Copied { before, copied, seconds, chains: [ours, theirs] } = copied?;
+    closed?;
     let equal = ours == theirs;
     let went_on = feed.head().await.unwrap_or(up_to);
     if options.json {
@@ -88,7 +133,7 @@ pub async fn run(options: cli::Copy) -> Result<()> {
 }
 
 /// Both addresses lead to one place.
-fn is_same(options: &cli::Copy, from: &Path, to: &Path) -> bool {
+fn is_same(options: &Options, from: &Path, to: &Path) -> bool {
     match (&options.from, &options.to) {
         (StoreAddress::Embedded, StoreAddress::Embedded) => {
             let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
@@ -99,7 +144,7 @@ fn is_same(options: &cli::Copy, from: &Path, to: &Path) -> bool {
 }
 
 /// The secret of the source, and whether the target's directory has it already.
-fn secret_for(from: &DataDir, to: &DataDir, options: &cli::Copy) -> Result<(EngineSecret, bool)> {
+fn secret_for(from: &DataDir, to: &DataDir, options: &Options) -> Result<(EngineSecret, bool)> {
     let Some(secret) = StoredSecret::find(from)? else {
         bail!(
             "{} is missing: --from-data must be the data directory of a server on the source, \
@@ -129,58 +174,45 @@ struct Copied {
 }
 
 async fn copy_to(
-    target: &Store,
+    target: &Target,
     source: &dyn EventFeed,
     up_to: Position,
-    options: &cli::Copy,
+    options: &Options,
 ) -> Result<Copied> {
-    if let Some(mut on_duty) = target.on_duty() {
-        let lease = timeout(LEASE, on_duty.wait_for(|held| *held)).await;
-        if !matches!(lease, Ok(Ok(_))) {
-            bail!("a server works on the target: stop every one of them first");
-        }
-    }
-    let target_feed = target.feed();
-    let there = target_feed.head().await.context("the target cannot be read")?;
-    let bar = bar("compared", there.0, options.json);
-    let before = copy::compare(source, up_to, &*target_feed, |done| bar.set_position(done)).await;
-    bar.finish_and_clear();
+    let there = target.feed().head().await.context("the target cannot be read")?;
+    let progress = bar("comparing", Unit::Events, there.0, options.json);
+    let told = |done| progress.set_position(done);
+    let before = copy::compare(source, up_to, target.feed(), told).await;
+    progress.finish_and_clear();
     let before = before?;
 
+    // Only what is the beginning of the source is ever called a part of it.
+    target.begin().await?;
     let left = up_to.0.saturating_sub(before.source.0);
-    let bar = self::bar("copied", left, options.json);
+    let progress = bar("copying", Unit::Events, left, options.json);
     let (began, mut copied) = (Instant::now(), 0);
     let told = |count: usize| {
         copied += count as u64;
-        bar.set_position(copied);
+        progress.set_position(copied);
     };
-    let done = copy::copy(source, before.source, up_to, &*target.events(), told).await;
-    bar.finish_and_clear();
+    let done = copy::copy(source, before.source, up_to, target.events(), told).await;
+    progress.finish_and_clear();
     done.with_context(|| {
         format!("{copied} events were copied before that; run this again to go on from there")
     })?;
     let seconds = began.elapsed().as_secs_f64();
 
-    let head = target_feed.head().await.context("the target cannot be read")?;
-    let bar = self::bar("read again", up_to.0, options.json);
+    let head = target.feed().head().await.context("the target cannot be read")?;
+    let progress = bar("reading both again", Unit::Events, up_to.0, options.json);
     let (ours, theirs) = tokio::join!(
         copy::chain(source, up_to, |_| ()),
-        copy::chain(&*target_feed, head, |done| bar.set_position(done)),
+        copy::chain(target.feed(), head, |done| progress.set_position(done)),
     );
-    bar.finish_and_clear();
+    progress.finish_and_clear();
     let ours = ours.context("the source cannot be read")?;
     let theirs = theirs.context("the target cannot be read")?;
-    Ok(Copied { before, copied, seconds, chains: [ours, theirs] })
-}
-
-fn bar(name: &'static str, total: u64, quiet: bool) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{prefix:<12} {bar:30} {pos}/{len} events, {per_sec}, {eta} left",
-    )
-    .expect("a good template");
-    let bar = ProgressBar::new(total).with_style(style).with_prefix(name);
-    if quiet {
-        bar.set_draw_target(ProgressDrawTarget::hidden());
+    if ours == theirs {
+        target.finish().await?;
     }
-    bar
+    Ok(Copied { before, copied, seconds, chains: [ours, theirs] })
 }

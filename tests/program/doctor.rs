@@ -321,7 +321,8 @@ async fn the_place_of_a_store_is_looked_at_too() {
     let store = open(&copy).await;
     store.save_checkpoint("checkout", Position(1_000_000)).await.unwrap();
     store.close().await.unwrap();
-    finds(&copy, &[], 3, "events", &["side.db"]);
+    // Events that a process has answered were there.
+    finds(&copy, &[], 3, "events", &["were acknowledged", "side.db", "backup"]);
 
     let copy = data.copy();
     let directory = copy.to_str().unwrap();
@@ -408,6 +409,15 @@ async fn a_database_is_looked_at_and_its_gaps_are_found() {
     assert_eq!((&told["verdict"], code), (&json!("sound"), 0), "{told:#}");
 
     let mut admin = database.connect().await;
+    let ahead = "INSERT INTO hakken.checkpoints VALUES ('checkout', 1000000)";
+    hakken_tests::postgres::execute(&mut admin, ahead).await;
+    finds(
+        Path::new(node),
+        &store,
+        1,
+        "processes",
+        &["checkout", "beyond the head", "hakken.checkpoints"],
+    );
     for (change, words) in [
         ("position + 2, recorded_at, version + 7", ["are missing", "has version"]),
         ("position + 3, recorded_at - 90000000, version + 8", ["before the position before", ""]),

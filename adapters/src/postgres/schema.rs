@@ -167,5 +167,7 @@ pub(super) async fn bound_secret(database: &Database) -> Result<Option<Fingerpri
                 .boxed()
         })
         .await?;
-    Ok(bound.flatten().and_then(|bound| bound.parse().ok()))
+    let bound = bound.flatten();
+    let check = bound.as_deref().map(|bound| bound.strip_prefix(UNFINISHED).unwrap_or(bound));
+    Ok(check.and_then(|check| check.parse().ok()))
 }

@@ -20,8 +20,8 @@ use indicatif::ProgressBar;
 
 use super::finding::{Findings, Severity};
 
-/// Events of one part: what an audit keeps of them takes some hundred megabytes.
-const PART_EVENTS: u64 = 2_000_000;
+/// Events of one part: what is kept of each takes some 600 bytes.
+const PART_EVENTS: u64 = 1_000_000;
 
 const PAGE: usize = 5_000;
 
@@ -39,8 +39,6 @@ pub struct Question<'a> {
     pub feed: &'a dyn EventFeed,
     /// Up to here.
     pub head: Position,
-    /// Positions have no gaps in this kind of store.
-    pub dense: bool,
     /// The time.
     pub now: Timestamp,
     /// What happened less long ago than this may still be under way.
@@ -148,7 +146,7 @@ impl Seen {
         if position <= self.last {
             let what = format!("position {position} comes behind {}", self.last);
             findings.broken("events", what, RESTORE);
-        } else if question.dense && position.0 != self.last.0 + 1 {
+        } else if position.0 != self.last.0 + 1 {
             let what = format!("positions {} to {} are missing", self.last.0 + 1, position.0 - 1);
             findings.broken("events", what, RESTORE);
         }

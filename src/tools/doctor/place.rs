@@ -132,18 +132,24 @@ pub fn derived(derived: &Derived, findings: &mut Findings) {
     }
 }
 
-/// How far processes have come.
+/// How a checkpoint in a database is mended that knows of later events than there are.
+pub const CHECKPOINTS: &str = "an older backup was put back, it seems: stop the servers, `DELETE \
+                               FROM hakken.checkpoints`, and start them: processes look through \
+                               the events again, and do nothing twice";
+
+/// How far processes have come; `mend` is for one that knows of later events than there are.
 pub fn processes(
     checkpoints: &[(String, Position)],
     head: Position,
     served: bool,
+    mend: &'static str,
     findings: &mut Findings,
 ) {
     for (name, position) in checkpoints.iter().filter(|(name, _)| NAMES.contains(&&**name)) {
         let behind = head.0.saturating_sub(position.0);
         if *position > head {
             let what = format!("{name} is at position {position}, beyond the head ({head})");
-            findings.attention("processes", what, SIDE);
+            findings.attention("processes", what, mend);
         } else if behind > FAR_BEHIND && served {
             let what = format!("{name} is {behind} events behind");
             let mend = "look at the server's log: it says what the process waits for";
