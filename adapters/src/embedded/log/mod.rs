@@ -47,6 +47,9 @@ pub(super) const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// Bytes of the first file; each further one has twice as many, up to the usual size.
 const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 
+/// Files from this size on are prepared ahead: a small store does not take room for more.
+const PREPARED_BYTES: u64 = 16 << 20;
+
 /// Blocks in which single frames are looked for.
 const SEEK_BYTES: usize = 64 * 1024;
 
@@ -113,7 +116,7 @@ impl Log {
 
     /// Prepares the file after the newest.
     pub(super) fn prepare(&self) {
-        self.inner.spare.prepare(&self.inner.dir, self.inner.usual_size(&self.inner.newest()));
+        self.inner.prepare_after(&self.inner.newest());
     }
 
     /// Drops what a crash had cut off behind the last whole batch, up to this offset.
@@ -433,6 +436,14 @@ impl Inner {
         segment.header.size.saturating_mul(2).min(self.segment_bytes)
     }
 
+    /// Prepares the file after this one, unless it is so small that it is made at once.
+    fn prepare_after(&self, segment: &Segment) {
+        let size = self.usual_size(segment);
+        if size >= PREPARED_BYTES {
+            self.spare.prepare(&self.dir, size);
+        }
+    }
+
     /// Begins the next file.
     fn roll(&self, full: &Segment, batch_bytes: usize) -> Result<Arc<Segment>, LogFault> {
         full.seal().map_err(|error| full.io(error))?;
@@ -451,7 +462,7 @@ impl Inner {
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
         segments.push(Arc::clone(&segment));
         drop(segments);
-        self.spare.prepare(&self.dir, self.usual_size(&segment));
+        self.prepare_after(&segment);
         Ok(segment)
     }
 }
