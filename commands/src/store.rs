@@ -184,7 +184,8 @@ pub trait EventStore: Send + Sync + 'static {
 
 /// Imports with appends alone. Since recorded times never run backwards, the time of each event is
 /// the time that an append at that time gives it. Events of one stream that were recorded together
-/// go together; whatever stands between them ends an append, so that the order stays.
+/// go together; whatever stands between them ends an append, so that the order stays. A store may
+/// answer an append that it has already with where it stands: that does not follow.
 async fn import_by_appending<S: EventStore + ?Sized>(
     store: &S,
     events: Vec<Arc<StoredEvent>>,
@@ -193,8 +194,14 @@ async fn import_by_appending<S: EventStore + ?Sized>(
         (one.stream, one.recorded_at, one.version + 1)
             == (next.stream, next.recorded_at, next.version)
     };
+    let mut head = store.head().await?;
+    let newest = store.read_all(Position(head.0.saturating_sub(1)), 1).await?;
+    let mut since = newest.last().map_or_else(Timestamp::default, |event| event.recorded_at);
     for run in events.chunk_by(together) {
         let first = &run[0];
+        if first.recorded_at < since {
+            return Ok(Imported::DoesNotFollow(first.position));
+        }
         let append = Append {
             stream: first.stream,
             expected: first.version.saturating_sub(1),
@@ -204,9 +211,14 @@ async fn import_by_appending<S: EventStore + ?Sized>(
         let Some(Appended::Written(written)) = answers.first() else {
             return Ok(Imported::DoesNotFollow(first.position));
         };
-        if written.iter().zip(run).any(|(new, old)| new.recorded_at != old.recorded_at) {
+        let is_later = |(new, old): (&Arc<StoredEvent>, &Arc<StoredEvent>)| {
+            new.position > head && new.recorded_at == old.recorded_at
+        };
+        if !written.iter().zip(run).all(is_later) {
             return Ok(Imported::DoesNotFollow(first.position));
         }
+        head = written.last().map_or(head, |event| event.position);
+        since = first.recorded_at;
     }
     Ok(Imported::Taken)
 }

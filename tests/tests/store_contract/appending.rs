@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use hakken_commands::store::{EventStore, MAX_CONFLICT_EVENTS, NewEvent};
+use hakken_commands::store::{Appended, EventStore, MAX_CONFLICT_EVENTS, NewEvent};
 use hakken_domain::{
     envelope::{Decoded, Metadata, Position},
     names::ActorRef,
@@ -167,6 +167,19 @@ pub async fn the_answer_is_what_a_reader_finds(store: &Opened) {
     let mut in_order = told;
     in_order.sort_by_key(|event| event.position);
     assert_eq!(events(store).read_all(Position(0), 1_000).await.unwrap(), in_order);
+}
+
+pub async fn the_appends_of_a_batch_stand_in_their_order(store: &Opened) {
+    events(store).append(vec![append(stream(3), 0, ["a"])], at(0)).await.unwrap();
+    let appends = |n| match n {
+        3 => append(stream(3), 0, ["not taken"]),
+        n => append(stream(n), 0, ["b", "c"]),
+    };
+    let answer = events(store).append((0..50).rev().map(appends).collect(), at(7)).await.unwrap();
+    let told = answer.iter().filter(|appended| matches!(appended, Appended::Written(_)));
+    let told: Vec<_> = told.flat_map(|appended| written(appended).to_vec()).collect();
+    assert_eq!(told.len(), 98);
+    assert_eq!(events(store).read_all(Position(1), 1_000).await.unwrap(), told);
 }
 
 pub async fn what_the_writer_decoded_is_not_decoded_again(store: &Opened) {

@@ -132,3 +132,9 @@ contract!(in_embedded: embedded);
 contract!(in_embedded_with_small_runs: embedded_small_runs);
 contract!(in_postgres: on_a_server);
 contract!(in_eventstoredb: over_the_protocol);
+
+// EventStoreDB gives each append of a batch its place by itself.
+contract!(in_order_in_memory: memory, appending::the_appends_of_a_batch_stand_in_their_order);
+contract!(in_order_in_embedded: embedded, appending::the_appends_of_a_batch_stand_in_their_order);
+contract!(in_order_in_postgres: on_a_server,
+    appending::the_appends_of_a_batch_stand_in_their_order);
