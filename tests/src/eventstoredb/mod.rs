@@ -17,6 +17,7 @@
 mod log;
 mod proto;
 mod service;
+mod socket;
 
 use std::{
     collections::HashMap,
@@ -277,7 +278,7 @@ fn run(node: Node, listener: TcpListener) -> runtime::Runtime {
             let accepted = listener.accept().await.map(|(socket, _)| {
                 // Answers are small: none waits to be sent together with the next.
                 drop(socket.set_nodelay(true));
-                socket
+                socket::Prompt(socket)
             });
             Some((accepted, listener))
         });
