@@ -112,8 +112,16 @@ impl Simulation {
                     _ => Death::Torn(self.chance.between(1, 2) as usize),
                 };
                 let nth = self.chance.between(1, 40) as usize;
-                self.nodes[at].life.die_at(nth, death);
-                self.note(format!("node {at} will die of call {nth}: {death:?}"));
+                // Most calls read: half of the deaths wait for one that writes.
+                let life = &self.nodes[at].life;
+                let what = if nth % 2 == 0 {
+                    life.die_at_append(nth, death);
+                    "the append from call"
+                } else {
+                    life.die_at(nth, death);
+                    "call"
+                };
+                self.note(format!("node {at} will die of {what} {nth}: {death:?}"));
             }
             17..=19 => {
                 let node = self.nodes.swap_remove(at);

@@ -50,6 +50,8 @@ impl Point {
 struct State {
     points: Vec<Point>,
     death: Option<(usize, Death)>,
+    /// Not of any other call than an append, the first from then on.
+    of_append: bool,
     /// What it died of.
     died: Option<(Point, Death)>,
 }
@@ -66,6 +68,13 @@ impl Life {
     pub fn die_at(&self, nth: usize, death: Death) {
         let mut state = self.state();
         state.death = Some((state.points.len() + nth, death));
+        state.of_append = false;
+    }
+
+    /// It will die of the first append that is made at the `nth` call from now on or later.
+    pub fn die_at_append(&self, nth: usize, death: Death) {
+        self.die_at(nth, death);
+        self.state().of_append = true;
     }
 
     /// It dies here and now, between two calls.
@@ -116,6 +125,7 @@ impl Life {
         let count = state.points.len();
         let dies = |(at, death): &(usize, Death)| match death {
             Death::Torn(written) => *at <= count && *written < point.streams,
+            _ if state.of_append => *at <= count && point.streams > 0,
             Death::Before | Death::After => *at == count,
         };
         (count, state.death.filter(dies).map(|(_, death)| death))

@@ -104,6 +104,8 @@ pub(super) const MUST_OCCUR: &[&str] = &[
     "scan revoked",
     "scan unpaid",
     "scan wrongshow",
+    "sole crash after append",
+    "sole crash before append",
     "sole crash within append",
     "sole gave up",
     "sole glances",

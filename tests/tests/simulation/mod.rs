@@ -159,12 +159,12 @@ fn distorts(data: &mut serde_json::Value) {
 }
 
 #[test]
-fn an_api_that_answers_wrongly_is_found_before_the_third_rest() {
+fn an_api_that_answers_wrongly_is_found_before_the_second_rest() {
     let failures = must_fail(4, |seed| Options { distorts: Some(distorts), ..Options::new(seed) });
     assert_eq!(failures.len(), 4, "every seed must find it");
     for failure in failures {
         assert!(failure.wrong.contains("the API says of"), "{failure}");
-        assert!(failure.step < 72, "{failure}");
+        assert!(failure.step < 48, "{failure}");
     }
 }
 
