@@ -17,7 +17,7 @@ use super::program::{
 
 const SEED: u64 = 20_261_121;
 /// Of a hall whose seat map and holds fill a small disk.
-const SEATS: usize = 3_900;
+const SEATS: usize = 3_500;
 
 /// The data of a small demo, closed well; every test breaks a copy.
 struct Data {
@@ -391,10 +391,9 @@ async fn a_full_disk_ends_the_process_and_room_brings_everything_back() {
     command.stderr(fs::File::create(&log).unwrap());
     let server = Server::launch(command, true);
     let operator = server.client(&server.key.clone().unwrap());
-    // What is there already may be filled up still, the next file of events among it; nothing more
-    // can be had.
-    fs::write(&ballast, vec![1; 32 << 20]).unwrap_err();
     let on_sale = OnSale::open(&operator, SEATS).await;
+    // What is there already may be filled up still; nothing more can be had.
+    fs::write(&ballast, vec![1; 32 << 20]).unwrap_err();
     let seller = operator.with_key(&on_sale.seller_key);
     let mut granted = Vec::new();
     for seat in 0..SEATS {
@@ -404,22 +403,7 @@ async fn a_full_disk_ends_the_process_and_room_brings_everything_back() {
             None => break,
         }
     }
-    // Where all had room, one seat goes to and fro until there is none.
-    if granted.len() == SEATS {
-        let (_, mut held) = granted.pop().expect("the last seat");
-        for turn in 0..20_000 {
-            let release = json!({ "input": { "idempotencyKey": format!("r{turn}"), "show": on_sale.show, "hold": held } });
-            let mut again = hold(&on_sale.show, SEATS - 1);
-            again["input"]["idempotencyKey"] = json!(format!("again-{turn}"));
-            if seller.try_ask(RELEASE, release).await.is_err() {
-                break;
-            }
-            let Ok(answer) = seller.try_ask(HOLD, again).await else { break };
-            let Some(id) = answer["data"]["holdSeats"]["hold"]["id"].as_str() else { break };
-            held = id.to_owned();
-        }
-    }
-    assert!(granted.len() >= 10, "{} were granted", granted.len());
+    assert!((10..SEATS).contains(&granted.len()), "{} were granted", granted.len());
     assert_eq!(server.ended().code(), Some(70));
     let said = fs::read_to_string(&log).unwrap();
     let words = ["can no longer be written", "a full or failing disk?", "start hakken again"];
@@ -451,17 +435,12 @@ fn a_disk_without_any_room_is_refused_with_words() {
     is_a_good_refusal(&output, &data, "a full disk");
 }
 
-const RELEASE: &str =
-    "mutation($input: ReleaseHoldInput!) { releaseHold(input: $input) { userErrors { code } } }";
-
 const HOLD: &str = "mutation($input: HoldSeatsInput!) { holdSeats(input: $input) {
     hold { id seats } repeated userErrors { code } } }";
 
 fn hold(show: &str, seat: usize) -> Value {
     json!({ "input": {
-        // So long that the file that is made ready ahead is filled soon.
-        "idempotencyKey": format!("hold-{seat}-{}", "k".repeat(110)), "show": show,
-        "buyer": format!("b{seat}-{}", "b".repeat(55)),
+        "idempotencyKey": format!("hold-{seat}"), "show": show, "buyer": format!("b{seat}"),
         "seats": [format!("S{seat}")],
     } })
 }
