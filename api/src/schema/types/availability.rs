@@ -46,17 +46,29 @@ fn letters(found: &seat_availability::Availability) -> String {
 }
 
 /// One seat, and whether one may have it.
-#[derive(Debug, Clone, SimpleObject)]
+#[derive(Debug, Clone)]
 pub struct SeatAvailability {
+    seat: SeatId,
+    status: Status,
+}
+
+/// One seat, and whether one may have it.
+#[Object]
+impl SeatAvailability {
     /// Its name in the seat map.
-    pub seat: String,
+    async fn seat(&self) -> &str {
+        self.seat.as_str()
+    }
+
     /// Whether one may have it.
-    pub status: SeatStatus,
+    async fn status(&self) -> SeatStatus {
+        self.status.into()
+    }
 }
 
 impl SeatAvailability {
     pub(crate) fn new(seat: &SeatId, status: Status) -> Self {
-        Self { seat: seat.to_string(), status: status.into() }
+        Self { seat: seat.clone(), status }
     }
 }
 

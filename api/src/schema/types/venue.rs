@@ -8,6 +8,8 @@ use hakken_domain::{
 };
 use hakken_projections::models::{catalogue::VenueView, seat_availability::ShowMap};
 
+use tokio::task::spawn_blocking;
+
 use crate::{
     auth::Right,
     faults::Fault,
@@ -106,7 +108,7 @@ impl SeatMap {
 
     /// Blocks of rows.
     async fn sections(&self) -> OneByOne<Section> {
-        self.map().sections.iter().map(Section::from).collect()
+        (0..self.map().sections.len()).map(|at| Section { map: self.clone(), at }).collect()
     }
 
     /// Unnumbered capacity: standing places, free seating.
@@ -117,7 +119,10 @@ impl SeatMap {
     /// The whole map in Hakken's own JSON form, which `registerVenue` takes.
     async fn json(&self) -> Answer<String> {
         answer(async {
-            let text = serde_json::to_string(self.map());
+            // A map can be megabytes, and an answer can have several.
+            let map = self.clone();
+            let text = spawn_blocking(move || serde_json::to_string(map.map())).await;
+            let text = text.map_err(|error| Fault::Internal(error.to_string()))?;
             text.map(Some).map_err(|error| Fault::Internal(error.to_string()))
         })
         .await
@@ -141,21 +146,58 @@ impl From<Point> for MapPoint {
 }
 
 /// A block of rows: stalls, balcony, coach 7.
-#[derive(Debug, Clone, SimpleObject)]
+#[derive(Debug, Clone)]
 pub struct Section {
+    map: SeatMap,
+    at: usize,
+}
+
+impl Section {
+    fn section(&self) -> &seatmap::Section {
+        &self.map.map().sections[self.at]
+    }
+}
+
+/// A block of rows: stalls, balcony, coach 7.
+#[Object]
+impl Section {
     /// What people call it.
-    pub name: String,
+    async fn name(&self) -> &str {
+        self.section().name.as_str()
+    }
+
     /// From the front.
-    pub rows: OneByOne<Row>,
+    async fn rows(&self) -> OneByOne<Row> {
+        let rows = 0..self.section().rows.len();
+        rows.map(|at| Row { section: self.clone(), at }).collect()
+    }
 }
 
 /// Seats side by side, in the order in which one sits next to the other.
-#[derive(Debug, Clone, SimpleObject)]
+#[derive(Debug, Clone)]
 pub struct Row {
+    section: Section,
+    at: usize,
+}
+
+impl Row {
+    fn row(&self) -> &seatmap::Row {
+        &self.section.section().rows[self.at]
+    }
+}
+
+/// Seats side by side, in the order in which one sits next to the other.
+#[Object]
+impl Row {
     /// What people call it.
-    pub name: String,
+    async fn name(&self) -> &str {
+        self.row().name.as_str()
+    }
+
     /// From one end to the other.
-    pub seats: OneByOne<Seat>,
+    async fn seats(&self) -> OneByOne<Seat> {
+        self.row().seats.iter().map(Seat::from).collect()
+    }
 }
 
 /// One seat of a seat map.
@@ -184,16 +226,6 @@ pub struct Pool {
     pub capacity: u32,
     /// Its price category.
     pub category: String,
-}
-
-impl From<&seatmap::Section> for Section {
-    fn from(section: &seatmap::Section) -> Self {
-        let rows = section.rows.iter().map(|row| Row {
-            name: row.name.to_string(),
-            seats: row.seats.iter().map(Seat::from).collect(),
-        });
-        Self { name: section.name.to_string(), rows: rows.collect() }
-    }
 }
 
 impl From<&seatmap::Seat> for Seat {
