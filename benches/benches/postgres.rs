@@ -83,11 +83,13 @@ async fn run() -> Result<()> {
     let asked = asked()?;
     let server = Postgres::own(true).context("PostgreSQL is not installed here")?;
     let database = server.database().await;
+    // Their tables have names like ours, and a role's own schema comes first.
+    let of_peers = server.database().await;
     let naive = PgPoolOptions::new().max_connections(CONNECTIONS).test_before_acquire(false);
     let naive = naive.connect(&database.url).await?;
     let store = Arc::new(PostgresStore::open(&database.url).await?);
     let shop = Shop::start(store, true)?;
-    reservations(&asked, &database.url, &naive, &shop).await?;
+    reservations(&asked, &of_peers.url, &naive, &shop).await?;
     naive.close().await;
     if asked.stores {
         let dir = tempfile::Builder::new().prefix("stores-").tempdir_in(bench_dir()?)?;
