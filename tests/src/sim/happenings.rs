@@ -114,7 +114,7 @@ impl Simulation {
                 let nth = self.chance.between(1, 40) as usize;
                 // Most calls read: half of the deaths wait for one that writes.
                 let life = &self.nodes[at].life;
-                let what = if nth % 2 == 0 {
+                let what = if nth.is_multiple_of(2) {
                     life.die_at_append(nth, death);
                     "the append from call"
                 } else {
