@@ -12,7 +12,6 @@ use anyhow::{Context, Result};
 use clap::Args;
 use hakken_adapters::{data_dir::DataDir, system::SystemClock, unfinished::Unfinished};
 use hakken_commands::{clock::Clock, desk::EngineSecret, process::NAMES, store::SideStore};
-use hakken_domain::envelope::Position;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
