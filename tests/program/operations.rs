@@ -253,7 +253,7 @@ impl Operator {
 
     /// Something at the show's gates that no release can read comes to be in the store.
     async fn poison(&self) -> u64 {
-        let store = EmbeddedStore::open(&DataDir::at(&self.data())).await.unwrap();
+        let store = EmbeddedStore::open(&DataDir::at(self.data())).await.unwrap();
         let show = ShowId::parse(&self.on_sale.show).expect("a show");
         let event =
             NewEvent { kind: "code-refused", ..stores::event(r#"{"gate":"north","who":7}"#) };
