@@ -10,7 +10,10 @@ use hakken_domain::{
 };
 use hakken_projections::models::seat_availability::AsOf;
 
-use crate::{store::StoreAddress, tools};
+use crate::{
+    store::{ReadModelsIn, StoreAddress},
+    tools,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -103,6 +106,16 @@ pub struct Data {
     /// Every server folds its own: two with the same name stop each other.
     #[arg(long, value_name = "NAME", env = "HAKKEN_READ_MODELS")]
     pub read_models: Option<String>,
+    /// The PostgreSQL database of `--read-models`, if it is another one than that of the events:
+    /// beside an EventStoreDB, or for a store in the data directory.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "read_models",
+        env = "HAKKEN_READ_MODELS_IN",
+        hide_env_values = true
+    )]
+    pub read_models_in: Option<ReadModelsIn>,
     /// Directory of the events, the read models and the engine's secret.
     #[arg(long, value_name = "DIR", default_value = "hakken-data", env = "HAKKEN_DATA")]
     pub data: PathBuf,

@@ -98,14 +98,14 @@ impl Node {
             PaymentsMode::Manual => Arc::new(ManualPayments),
             PaymentsMode::Simulated => Arc::new(SimulatedGateway::new()),
         };
-        let rows = Rows::open(data, &dir).await.with_context(|| no_rows(&dir, &data.store))?;
+        let rows = Rows::open(data, &dir).await.with_context(|| no_rows(&dir, data))?;
         let runtime = Some(loop_runtime()?.clone());
         let on_duty = store.on_duty();
         let tracer = traces.clone().map(|traces| traces as Arc<dyn Tracer>);
         let options = WriteOptions { limits, runtime, on_duty, tracer, ..WriteOptions::default() };
         let write = Arc::new(WriteSide::start(ports, payments, secret.clone(), options));
         let read = ReadModels::start(store.feed(), rows.store(), clock).await;
-        let read = read.with_context(|| no_rows(&dir, &data.store))?;
+        let read = read.with_context(|| no_rows(&dir, data))?;
         if let Some(traces) = traces {
             read.trace(traces);
         }
@@ -150,8 +150,8 @@ impl Node {
     }
 }
 
-fn no_rows(dir: &DataDir, store: &StoreAddress) -> String {
-    if matches!(store, StoreAddress::Postgres(_)) {
+fn no_rows(dir: &DataDir, data: &Data) -> String {
+    if data.read_models.is_some() {
         return "the read models cannot be used".to_owned();
     }
     let file = dir.read_models.display();

@@ -59,6 +59,31 @@ impl FromStr for StoreAddress {
     }
 }
 
+/// A PostgreSQL database for the read models.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ReadModelsIn(pub String);
+
+impl FromStr for ReadModelsIn {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse()? {
+            StoreAddress::Postgres(url) => Ok(Self(url)),
+            StoreAddress::Embedded | StoreAddress::EventStoreDb(_) => {
+                Err("read models stand in the data directory or in a PostgreSQL database: \
+                     postgres://USER:PASSWORD@HOST:PORT/DATABASE"
+                    .into())
+            }
+        }
+    }
+}
+
+/// Without the password.
+impl fmt::Debug for ReadModelsIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("postgres")
+    }
+}
+
 /// Without the password.
 impl fmt::Debug for StoreAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -221,22 +246,33 @@ pub fn lock(dir: &DataDir) -> Result<File> {
 pub enum Rows {
     /// In a file of the data directory.
     Sqlite(Arc<SqliteRows>),
-    /// In the database of the events.
+    /// In a database: that of the events, or another one.
     Postgres(Arc<PostgresRows>),
 }
 
 impl Rows {
     /// Opens them.
     pub async fn open(data: &Data, dir: &DataDir) -> Result<Self> {
-        Ok(match (&data.store, &data.read_models) {
-            (_, None) => Self::Sqlite(Arc::new(SqliteRows::open(&dir.read_models).await?)),
-            (StoreAddress::Postgres(url), Some(name)) => {
-                Self::Postgres(Arc::new(PostgresRows::open(url, name).await?))
-            }
-            (StoreAddress::Embedded | StoreAddress::EventStoreDb(_), Some(_)) => {
-                bail!("--read-models needs a PostgreSQL database: give one with --store")
-            }
+        Ok(match in_a_database(data)? {
+            None => Self::Sqlite(Arc::new(SqliteRows::open(&dir.read_models).await?)),
+            Some((url, name)) => Self::Postgres(Arc::new(PostgresRows::open(url, name).await?)),
         })
+    }
+
+    /// As they stand, without changing anything; none if there are none yet. `deep` reads the whole
+    /// file. What is wrong with them is told in words.
+    pub async fn look(data: &Data, dir: &DataDir, deep: bool) -> Result<Option<Self>> {
+        if let Some((url, name)) = in_a_database(data)? {
+            let rows = PostgresRows::look(url, name).await?;
+            return Ok(rows.map(|rows| Self::Postgres(Arc::new(rows))));
+        }
+        if !dir.read_models.is_file() {
+            return Ok(None);
+        }
+        match SqliteRows::look(&dir.read_models, deep).await {
+            Ok(rows) => Ok(Some(Self::Sqlite(Arc::new(rows)))),
+            Err(problem) => bail!("{} cannot be used: {problem}", dir.read_models.display()),
+        }
     }
 
     /// As the read side needs them.
@@ -253,6 +289,18 @@ impl Rows {
             Self::Sqlite(rows) => rows.close().await,
             Self::Postgres(rows) => rows.close().await,
         }
+    }
+}
+
+/// The database that has the read models, and under which name, if one has.
+fn in_a_database(data: &Data) -> Result<Option<(&str, &str)>> {
+    let Some(name) = data.read_models.as_deref() else { return Ok(None) };
+    match (&data.read_models_in, &data.store) {
+        (Some(ReadModelsIn(url)), _) | (None, StoreAddress::Postgres(url)) => Ok(Some((url, name))),
+        (None, StoreAddress::Embedded | StoreAddress::EventStoreDb(_)) => bail!(
+            "--read-models needs a PostgreSQL database: give one with --read-models-in, or with \
+             --store if it is to have the events, too"
+        ),
     }
 }
 

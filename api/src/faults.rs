@@ -2,7 +2,7 @@
 //! data and stand in `userErrors`; their table is `refusals.rs`.
 //! What each means for a client stands in `docs/errors.md`.
 
-use async_graphql::{Error, ErrorExtensions};
+use async_graphql::{Error, ErrorExtensions, value};
 use hakken_commands::engine::CommandError;
 use hakken_domain::{apikey::Role, envelope::Position};
 
@@ -14,6 +14,7 @@ pub(crate) enum Fault {
     Forbidden { role: Role, holders: &'static [Role] },
     OtherOrganizer,
     BadArgument { argument: String, reason: String },
+    PastTooLong { most: u64, found: u64 },
     Busy,
     TooManyOperations { most: usize },
     TooSlow { seconds: u64, position: Option<Position> },
@@ -48,7 +49,7 @@ impl Fault {
         match self {
             Self::NoKey | Self::InvalidKey => "UNAUTHENTICATED",
             Self::Forbidden { .. } | Self::OtherOrganizer => "FORBIDDEN",
-            Self::BadArgument { .. } => "BAD_USER_INPUT",
+            Self::BadArgument { .. } | Self::PastTooLong { .. } => "BAD_USER_INPUT",
             Self::Busy | Self::TooManyOperations { .. } => "THROTTLED",
             Self::TooSlow { .. } | Self::ExportTooSlow { .. } => "TOO_SLOW",
             Self::Contended { .. } => "CONTENDED",
@@ -82,6 +83,10 @@ impl Fault {
             Self::BadArgument { argument, reason } => {
                 format!("The argument `{argument}` cannot be used: {reason}.")
             }
+            Self::PastTooLong { most, .. } => format!(
+                "More than {most} events would have to be read to tell how that stood. Ask for a \
+                 smaller page, or for the elements of one show, order or buyer."
+            ),
             Self::Busy => "Too many requests wait already. Nothing changed: try again in a \
                            second, with the same idempotency key."
                 .to_owned(),
@@ -157,6 +162,11 @@ impl From<Fault> for Error {
             extensions.set("code", code);
             if let Fault::BadArgument { argument, .. } = &fault {
                 extensions.set("argument", argument.as_str());
+            }
+            if let Fault::PastTooLong { most, found } = &fault {
+                extensions.set("argument", "asOf");
+                let limit = value!({ "name": "PAST_EVENTS", "most": most, "found": found });
+                extensions.set("limit", limit);
             }
             if let Fault::Stopped { projection, at, .. } = &fault {
                 extensions.set("readModel", *projection);

@@ -2,6 +2,7 @@
 //! they name a place in the order and not a number of rows.
 
 use data_encoding::BASE64URL_NOPAD;
+use futures_util::future::{BoxFuture, FutureExt};
 
 use crate::{
     engine::Lease,
@@ -136,6 +137,30 @@ pub enum QueryError {
         /// Why.
         reason: String,
     },
+    /// More events would have to be read for an answer about the past than one may cost.
+    #[error(
+        "more than {most} events would have to be read to tell how that stood. Ask for a smaller \
+         page, or for the elements of one show, order or buyer"
+    )]
+    PastTooLong {
+        /// Most events of one answer, each stream that is looked up counted as a few.
+        most: u64,
+        /// How many there were up to where it was given up.
+        found: u64,
+    },
+}
+
+/// Where the rows of a list come from.
+pub(crate) trait Source: Sync {
+    /// Rows.
+    fn rows(&self, query: Query) -> BoxFuture<'_, Result<Vec<Row>, QueryError>>;
+}
+
+/// Those that are served now.
+impl Source for Lease {
+    fn rows(&self, query: Query) -> BoxFuture<'_, Result<Vec<Row>, QueryError>> {
+        async move { Ok(self.query(query).await?) }.boxed()
+    }
 }
 
 fn encode_cursor(place: &[Value]) -> String {
@@ -225,7 +250,7 @@ impl List {
     /// One page of rows.
     pub(crate) async fn page(
         self,
-        lease: &Lease,
+        source: &dyn Source,
         request: &PageRequest,
     ) -> Result<Page<Row>, QueryError> {
         let (Slice::First(count) | Slice::Last(count)) = request.slice;
@@ -250,16 +275,16 @@ impl List {
             after,
             limit,
         };
-        let mut rows = lease.query(query(after.clone(), descending, count + 1)).await?;
+        let mut rows = source.rows(query(after.clone(), descending, count + 1)).await?;
         let more = rows.len() > count;
         rows.truncate(count);
         let behind = match (&after, rows.first()) {
             (None, _) => false,
             (Some(_), Some(first)) => {
-                !lease.query(query(Some(place(first)), !descending, 1)).await?.is_empty()
+                !source.rows(query(Some(place(first)), !descending, 1)).await?.is_empty()
             }
             // Nothing ahead of the cursor: is there anything at it or behind it?
-            (Some(_), None) => !lease.query(query(None, !descending, 1)).await?.is_empty(),
+            (Some(_), None) => !source.rows(query(None, !descending, 1)).await?.is_empty(),
         };
         if !forward {
             rows.reverse();

@@ -5,14 +5,14 @@ use std::collections::HashSet;
 use hakken_domain::{
     codec::DecodeError,
     envelope::{StoredEvent, StreamId, StreamKind},
-    names::ShowId,
+    names::{ShowId, read_ulid},
 };
 
 use crate::{
     cache::AnyRows,
     feed::Interest,
     origins::AnyOrigins,
-    rows::{Changes, Key, Row, RowError, Table, Tables},
+    rows::{Changes, Key, Row, RowError, Table, Tables, Value},
 };
 
 /// A projection. Its fold is a new one for every build and after every failure.
@@ -35,9 +35,30 @@ pub struct Projection {
     pub decoded_ahead: bool,
     /// Makes an empty fold.
     pub fold: fn() -> Box<dyn Fold>,
+    /// Tables of which each row is made of the events of one stream alone.
+    pub own: &'static [OwnStream],
     /// How the rows of one show are told from all others; none where they cannot be, since rows
     /// are of several shows at once.
     pub by_show: Option<ByShow>,
+}
+
+/// Of which stream alone a row of a table is made.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnStream {
+    /// The table.
+    pub table: &'static Table,
+    /// The column with the id of the stream; a row with nothing there has no stream of its own.
+    pub column: &'static str,
+    /// The kind of the stream.
+    pub kind: StreamKind,
+}
+
+impl OwnStream {
+    /// The stream of a row.
+    pub(crate) fn of(&self, row: &[Value]) -> Option<StreamId> {
+        let id = read_ulid(row.get(self.table.column(self.column))?.as_text()?)?;
+        Some(StreamId { kind: self.kind, id })
+    }
 }
 
 /// How the rows of one show are told from those of others.
@@ -61,6 +82,11 @@ pub enum ShowEvents {
 }
 
 impl Projection {
+    /// How a row of a table leads to its stream, if it has one.
+    pub(crate) fn own(&self, table: &Table) -> Option<&'static OwnStream> {
+        self.own.iter().find(|own| own.table == table)
+    }
+
     /// Whether an event means something to it.
     pub(crate) fn wants(&self, event: &StoredEvent) -> bool {
         self.interest().includes(event.stream.kind, &event.kind)

@@ -1,6 +1,12 @@
 //! The way into the read side: the running projections, and every query (in `models/`).
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use hakken_domain::{envelope::Position, names::ShowId};
 use tokio::sync::watch;
@@ -23,6 +29,7 @@ use crate::{
         seat_availability::{Boards, SEAT_AVAILABILITY},
         tickets::TICKETS,
     },
+    past,
     projection::Projection,
     rows::{Checkpoint, RowStore},
     trace::FoldTracer,
@@ -44,6 +51,8 @@ pub const ALL: &[Projection] = &[
 struct Inner {
     engine: Engine,
     boards: Arc<Boards>,
+    /// Most events that are read for one answer about the past.
+    past_events: AtomicU64,
 }
 
 /// The running projections and what one may ask of them. Cheap to clone. When the last clone is
@@ -85,7 +94,8 @@ impl ReadModels {
             })
             .collect();
         let engine = Engine::start(feed, rows, clock, projections).await?;
-        Ok(Self(Arc::new(Inner { engine, boards })))
+        let past_events = AtomicU64::new(past::MAX_EVENTS);
+        Ok(Self(Arc::new(Inner { engine, boards, past_events })))
     }
 
     /// From now on, the folds of sampled events are told to this tracer; a second one is not
@@ -100,6 +110,15 @@ impl ReadModels {
 
     pub(crate) fn boards(&self) -> &Boards {
         &self.0.boards
+    }
+
+    /// From now on at most so many events are read for one list or sum of the past.
+    pub fn bound_past(&self, events: u64) {
+        self.0.past_events.store(events, Ordering::Relaxed);
+    }
+
+    pub(crate) fn most_past_events(&self) -> u64 {
+        self.0.past_events.load(Ordering::Relaxed)
     }
 
     /// How every projection is doing.

@@ -4,6 +4,7 @@
 mod feed;
 pub mod hall;
 pub mod models;
+pub mod past;
 pub mod rebuilds;
 pub mod rows;
 

@@ -72,8 +72,12 @@ pub async fn run(options: cli::Demo) -> Result<ExitCode> {
     };
     let server = {
         let options = Options::usual(options.listen, PaymentsMode::Simulated);
-        let data =
-            cli::Data { store: StoreAddress::Embedded, read_models: None, data: data.clone() };
+        let data = cli::Data {
+            store: StoreAddress::Embedded,
+            read_models: None,
+            read_models_in: None,
+            data: data.clone(),
+        };
         Server::start(&data, options).await?
     };
     let outcome = tokio::select! {

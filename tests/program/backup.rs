@@ -327,13 +327,14 @@ async fn a_restore_that_is_killed_is_no_store_and_goes_on_where_it_was() {
             let backup = ["backup", "--data", &new, "--to", &place.path("wrong")];
             refused(&backup, &["a part of a history only"]);
         }
-        if Path::new(&new).join("events").is_dir() || is_begun {
-            // Killed after its last step, it is whole already.
-            let output = run(&arguments);
-            let said = text(&output.stderr);
-            assert!(output.status.success() || said.contains("has events already"), "{said}");
-            assert_eq!(place.events(&["--data", &new]), place.events(&["--data", &data]));
+        // Without the mark it has not begun, or has made its last step: then it is whole already.
+        let looked = run(&["events", "--json", "--data", &new]);
+        let is_whole = !is_begun && looked.status.success() && !looked.stdout.is_empty();
+        match is_whole {
+            true => refused(&arguments, &["has events already", "choose another directory"]),
+            false => drop(good(&arguments)),
         }
+        assert_eq!(place.events(&["--data", &new]), place.events(&["--data", &data]));
     }
     println!("{cut_off} cut off, {whole} whole");
     // Whatever the machine's pace was: a mark and a part of the history are gone on with.

@@ -380,9 +380,13 @@ async fn read_models_that_are_not_of_these_events_need_attention() {
     let checkpoint = build.checkpoint;
     rows.commit(build.id, &vec![change], checkpoint.position, checkpoint).await.unwrap();
     rows.close().await;
-    let (told, code) = examine(&copy, &[]);
-    assert_eq!(code, 0, "{told:#}");
+    // Of a table as short as this one, every row is in the sample.
+    let words = ["tickets", "buyer is somebody", "its events say", "hakken rebuild tickets"];
+    finds(&copy, &[], 1, "read models", &words);
     finds(&copy, &["--deep"], 1, "read models", &["tickets", "not what", "hakken rebuild tickets"]);
+    good(&["rebuild", "tickets", "--data", copy.to_str().unwrap()]);
+    let (told, code) = examine(&copy, &["--deep"]);
+    assert_eq!(code, 0, "what it names has mended it: {told:#}");
 
     let copy = data.copy();
     for suffix in ["-wal", "-shm"] {
@@ -394,6 +398,54 @@ async fn read_models_that_are_not_of_these_events_need_attention() {
 
 fn is_served(build: &hakken_projections::rows::Build, name: &str) -> bool {
     build.projection == name && build.purpose == Purpose::Served
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn read_models_in_a_database_are_looked_at_wherever_the_events_are() {
+    let Some(postgres) = Postgres::shared() else { return };
+    let mut data = Data::new();
+    let node = data.copy();
+    let node = node.to_str().unwrap();
+    let events = postgres.database().await;
+    let elsewhere = postgres.database().await;
+    good(&["copy", "--from-data", node, "--to", &events.url, "--to-data", &format!("{node}-db")]);
+    let other = format!("{node}-db");
+    for (dir, database, store) in [
+        (&*other, &events, &["--store", &*events.url, "--read-models", "one"][..]),
+        (node, &elsewhere, &["--read-models", "one", "--read-models-in", &*elsewhere.url]),
+    ] {
+        let dir = Path::new(dir);
+        let data = ["--data", dir.to_str().unwrap()];
+        let (told, code) = examine(dir, store);
+        assert_eq!(code, 0, "{told:#}");
+        assert!(told["findings"].to_string().contains("there are none yet"), "{told:#}");
+        good(&[&["verify"], store, &data].concat());
+        assert!(!dir.join("read-models.db").exists() || dir == Path::new(node));
+        for more in [&[][..], &["--deep"]] {
+            let (told, code) = examine(dir, &[store, more].concat());
+            assert_eq!((&told["verdict"], code), (&json!("sound"), 0), "{told:#}");
+            assert!(told["looked_at"].to_string().contains("9 read models, "), "{told:#}");
+        }
+        let build = "SELECT id FROM hakken_rows.builds
+                     WHERE projection = 'orders' AND purpose = 'served' AND owner = 'one'";
+        let build = database.numbers(build).await[0];
+        let wrong = format!("UPDATE hakken_rows.\"orders__{build}\" SET buyer = 'somebody'");
+        database.tell(&wrong).await;
+        let words = ["orders", "buyer is somebody", "hakken rebuild orders"];
+        finds(dir, store, 1, "read models", &words);
+        // Rows of other events.
+        let moved = "UPDATE hakken_rows.builds SET position = position + 100000
+                     WHERE projection = 'sales'";
+        database.tell(moved).await;
+        finds(dir, store, 1, "read models", &["sales", "none behind", "hakken rebuild sales"]);
+    }
+    let nowhere = ["--read-models", "one", "--read-models-in", "postgres://hakken@127.0.0.1:1/h"];
+    let (told, code) = examine(Path::new(node), &nowhere);
+    assert_eq!((&told["verdict"], code), (&json!("unknown"), 4), "{told:#}");
+    let told = run(&["doctor", "--read-models-in", "postgres://h@h/h", "--data", node]);
+    assert_eq!(told.status.code(), Some(2), "it needs a name");
+    let esdb = ["--read-models", "one", "--read-models-in", "esdb://h:1"];
+    assert_eq!(run(&[&["doctor", "--data", node][..], &esdb].concat()).status.code(), Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

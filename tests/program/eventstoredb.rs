@@ -16,6 +16,7 @@ use hakken_projections::feed::EventFeed;
 use hakken_tests::{
     audit::Audit,
     eventstoredb::{Double, TestStore},
+    postgres::Postgres,
 };
 
 use super::{
@@ -63,7 +64,18 @@ async fn events_of(test: &TestStore) -> Vec<Arc<StoredEvent>> {
 async fn two_servers_sell_while_the_event_store_is_killed_and_come_to_rest() {
     let mut test = TestStore::on(Double::start());
     let temp = tempfile::tempdir().unwrap();
-    let start = |name: &str, is_new| Server::launch(command(temp.path(), name, &test.url), is_new);
+    // One has its read models in SQLite, the other in PostgreSQL.
+    let rows = match Postgres::shared() {
+        Some(postgres) => Some(postgres.database().await),
+        None => None,
+    };
+    let start = |name: &str, is_new| {
+        let mut command = command(temp.path(), name, &test.url);
+        if let Some(rows) = rows.as_ref().filter(|_| name == "two") {
+            command.args(["--read-models", name, "--read-models-in", &rows.url]);
+        }
+        Server::launch(command, is_new)
+    };
     let first = start("one", true);
     let operator = first.key.clone().expect("a new store has a first key");
     let on_sale = Sale::open(&first.client(&operator), SEATS).await.on_sale();
@@ -115,6 +127,17 @@ async fn two_servers_sell_while_the_event_store_is_killed_and_come_to_rest() {
     // What one server was told, the other knows: the same key gets the same answer.
     for (n, each) in told.iter().enumerate().step_by(told.len() / 20 + 1) {
         each.ask_again(&clients[n % 2], &on_sale).await.unwrap();
+    }
+    for server in [&first, &second] {
+        let verified = good(&["verify", "--json", "--url", &server.url, "--key", &operator]);
+        assert_eq!(verified.lines().count(), hakken_projections::ALL.len());
+        assert!(verified.lines().all(|line| line.contains("\"equal\":true")), "{verified}");
+    }
+    if let Some(rows) = rows {
+        let theirs = "SELECT count(*) FROM hakken_rows.builds
+                      WHERE owner = 'two' AND purpose = 'served'";
+        assert_eq!(rows.numbers(theirs).await, [hakken_projections::ALL.len() as i64]);
+        assert!(!temp.path().join("two").join("read-models.db").exists());
     }
     drop((first, second));
     let auditor = temp.path().join("auditor");

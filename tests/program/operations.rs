@@ -13,7 +13,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hakken_tests::{postgres::Postgres, sim::Chance};
+use hakken_adapters::{data_dir::DataDir, embedded::EmbeddedStore};
+use hakken_api::GlobalId;
+use hakken_commands::store::{Append, EventStore, NewEvent};
+use hakken_domain::{
+    envelope::{Position, StreamId},
+    names::ShowId,
+};
+use hakken_tests::{postgres::Postgres, sim::Chance, stores};
 use serde_json::json;
 
 use super::{
@@ -126,6 +133,7 @@ impl Operator {
             ("LISTEN", listen),
             ("KEY", key),
             ("STORE", String::new()),
+            ("POISON", String::new()),
         ]);
         let has_postgres = match Postgres::shared() {
             Some(postgres) => {
@@ -227,11 +235,51 @@ impl Operator {
                 self.stop();
                 fs::remove_file(self.data().join("secret")).unwrap();
             }
+            "an event comes that no read model can fold" => {
+                self.stop();
+                let position = self.poison().await;
+                self.names.insert("POISON", position.to_string());
+                self.start("hakken serve --data \"$DATA\" --listen \"$LISTEN\"").await;
+                self.are("STOPPED").await;
+            }
+            "the read models go on" => self.are("RUNNING").await,
             "PostgreSQL goes away and comes back" => {
                 self.stop();
                 postgres_comes_back().await;
             }
             other => panic!("nobody knows how this happens: {other}"),
+        }
+    }
+
+    /// Something at the show's gates that no release can read comes to be in the store.
+    async fn poison(&self) -> u64 {
+        let store = EmbeddedStore::open(&DataDir::at(self.data())).await.unwrap();
+        let show = ShowId::parse(&self.on_sale.show).expect("a show");
+        let event =
+            NewEvent { kind: "code-refused", ..stores::event(r#"{"gate":"north","who":7}"#) };
+        let append = Append { stream: StreamId::gate(show), expected: 0, events: vec![event] };
+        let newest = EventStore::head(&store).await.unwrap();
+        let newest = EventStore::read_all(&store, Position(newest.0 - 1), 1).await.unwrap();
+        let appended = EventStore::append(&store, vec![append], newest[0].recorded_at).await;
+        let position = stores::written(&appended.unwrap()[0])[0].position;
+        store.close().await.unwrap();
+        position.0
+    }
+
+    /// Waits until the read models that meet it are like this.
+    async fn are(&self, state: &str) {
+        let client = Client::at(&format!("http://{}", self.names["LISTEN"]));
+        let client = client.with_key(&self.names["KEY"]);
+        let since = Instant::now();
+        loop {
+            let told = client.ask("{ projections { name state } }", json!({})).await;
+            let all = told["projections"].as_array().expect("the read models");
+            let is = |name: &str| all.contains(&json!({ "name": name, "state": state }));
+            if is("scans") && is("audit_log") {
+                return;
+            }
+            assert!(since.elapsed() < PATIENCE, "{told}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
 
@@ -335,7 +383,38 @@ async fn the_run_book_is_followed_word_for_word() {
             }
         }
     }
-    assert!(operator.ran >= 18, "only {} blocks were run", operator.ran);
+    assert!(operator.ran >= 22, "only {} blocks were run", operator.ran);
+}
+
+/// The page that people read first says the same, in commands that do it.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_backups_of_the_readme_are_made_and_restored_as_it_says() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(path).expect("README.md");
+    let part = readme.split("\n## Backups").nth(1).expect("`## Backups`");
+    let part = part.split("\n## ").next().expect("its end");
+    assert!(part.contains("docs/operations.md") && part.contains("word for word"), "{part}");
+    let mut operator = Operator::begin().await;
+    operator.start("hakken serve --data \"$DATA\" --listen \"$LISTEN\"").await;
+    for step in steps(part) {
+        let Said::Run { kind, commands, printed } = step else { panic!("{step:?}") };
+        assert_eq!((&*kind, &printed), ("", &None));
+        let told = operator.shell(&commands).output().expect("bash runs");
+        // How full the disk of the test is, is nobody's business.
+        let (stdout, stderr) = (text(&told.stdout), text(&told.stderr));
+        assert!(told.status.success() || stdout.contains("ATTENTION  disk"), "{stdout}{stderr}");
+        operator.ran += 1;
+    }
+    assert_eq!(operator.ran, 1);
+    operator.stop();
+    let events = |name: &str| {
+        let told = super::program::good(&["events", "--json", "--data", &operator.names[name]]);
+        told.lines().map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    let (all, new, then) = (events("DATA"), events("NEW"), events("THEN"));
+    assert_eq!(new, all[..new.len()]);
+    assert!(!then.is_empty() && then.len() < new.len());
+    assert_eq!(then, all[..then.len()]);
 }
 
 #[test]

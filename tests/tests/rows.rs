@@ -30,6 +30,7 @@ mod read_models {
     use super::store;
     hakken_projections::read_model_suite!(store!());
     hakken_projections::rebuild_suite!(store!());
+    hakken_projections::past_suite!(store!());
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ async fn store() -> Store {
 hakken_projections::row_store_suite!(store().await);
 hakken_projections::read_model_suite!(store().await);
 hakken_projections::rebuild_suite!(store().await);
+hakken_projections::past_suite!(store().await);
 
 #[tokio::test]
 async fn a_file_that_is_no_database_is_moved_aside() {

@@ -23,6 +23,8 @@ const MUTATION: u64 = 10;
 const SCHEMA: u64 = 100;
 /// What a part of an answer costs that grows with a hall.
 const LARGE: u64 = 100;
+/// What an answer about the past costs: events are read and folded for it.
+const PAST: u64 = 10_000;
 /// Most values of one answer: at less than a microsecond for each, 50 ms.
 const MAX_VALUES: u64 = 50_000;
 /// Most parts of one answer that grow with a hall: each can have some megabytes.
@@ -215,6 +217,9 @@ impl<'a> Planner<'a, '_> {
         if LARGE_FIELDS.contains(&at) {
             plan.fixed.large += 1;
             plan.fixed.cost += LARGE;
+        }
+        if field.arguments.iter().any(|given| given.name.text == "asOf") {
+            plan.fixed.cost += PAST;
         }
         let Some(set) = &field.set else { return Ok(()) };
         if ["__schema", "__type"].contains(&name) {

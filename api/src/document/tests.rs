@@ -13,7 +13,7 @@ scalar Time
 input One @oneOf { id: ID name: String }
 type Query {
   viewer: Viewer node(id: ID!): Node show(id: ID!, limit: Int! = 5): Show
-  gate(gate: Gate, ids: [ID!]): Int one(by: One!): Int availability(show: ID!): Int
+  gate(gate: Gate, ids: [ID!]): Int one(by: One!): Int availability(show: ID!, asOf: Int): Int
 }
 type Mutation { open(gate: Gate!): Show }
 type Subscription { opened(show: ID): Show closed: Show }
@@ -230,6 +230,9 @@ fn cost_grows_with_pages_and_with_the_values_of_variables() {
     let cost = |text: &str, values| ready(text, values).map(|ready| ready.charge.cost);
     assert_eq!(cost("{ viewer { role } }", json!({})), Ok(2));
     assert_eq!(cost("mutation { open(gate: { name: \"a\" }) { id } }", json!({})), Ok(12));
+    // Events are read for it.
+    assert_eq!(cost("{ availability(show: 1) }", json!({})), Ok(1));
+    assert_eq!(cost("{ availability(show: 1, asOf: 7) }", json!({})), Ok(10_001));
     let page = "query($n: Int) { show(id: 1) { seats(first: $n) { id } } }";
     assert_eq!(cost(page, json!({ "n": 50 })), Ok(52));
     assert_eq!(cost(page, json!({})), Ok(22));

@@ -102,6 +102,9 @@ impl From<QueryError> for Fault {
                 Self::ReadsUnavailable
             }
             QueryError::Poisoned { .. } => Self::Internal(error.to_string()),
+            QueryError::PastTooLong { most, found } => {
+                Self::PastTooLong { most: *most, found: *found }
+            }
         }
     }
 }

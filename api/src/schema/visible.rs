@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use async_graphql::{Context, SelectionField};
 use hakken_domain::envelope::Position;
-use hakken_projections::WaitError;
+use hakken_projections::{WaitError, models::seat_availability::AsOf};
 use tokio::time::Instant;
 
-use super::context::Asked;
+use super::{context::Asked, types::AsOfInput};
 use crate::{faults::Fault, ports::ApiContext};
 
 /// How long a query waits for its read models.
@@ -53,6 +53,20 @@ pub(crate) async fn wait_whole(
         wait_until(Asked::of(ctx).api, projection, at_least, until).await?;
     }
     Ok(())
+}
+
+/// The moment of a list or sum of the past, and where it stands among the events. The read model
+/// that says which elements there were is there then, so that the same moment is told in the same
+/// way for ever.
+pub(crate) async fn moment(
+    asked: &Asked<'_>,
+    projection: &'static str,
+    as_of: Option<AsOfInput>,
+) -> Result<Option<(AsOf, Position)>, Fault> {
+    let Some(as_of) = as_of.map(AsOfInput::read).transpose()? else { return Ok(None) };
+    let at = asked.api.models.position_of(as_of).await?;
+    wait(asked.api, projection, Some(at)).await?;
+    Ok(Some((as_of, at)))
 }
 
 fn led_to(field: SelectionField<'_>, wanted: &mut BTreeSet<&'static str>) {

@@ -15,6 +15,7 @@ use crate::{
 crate::row_store_suite!(Store::in_memory());
 crate::read_model_suite!(Store::in_memory());
 crate::rebuild_suite!(Store::in_memory());
+crate::past_suite!(Store::in_memory());
 
 /// Knows no rows, and has a bug.
 struct Buggy;
@@ -40,6 +41,7 @@ const BUGGY: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(Buggy),
+    own: &[],
     by_show: None,
 };
 

@@ -36,6 +36,7 @@ pub const AUDIT_LOG: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(AuditFold::default()),
+    own: &[],
     by_show: None,
 };
 

@@ -16,7 +16,7 @@ use crate::{
     cache::{AnyRows, Cache, Record, doc, read, read_doc},
     models::tenant_filter,
     page::{List, Page, PageRequest, QueryError},
-    projection::{ByShow, Fold, Inconsistent, Projection, ShowEvents},
+    projection::{ByShow, Fold, Inconsistent, OwnStream, Projection, ShowEvents},
     rows::{Column, Filter, Key, Row, RowError, Table, Value},
 };
 
@@ -29,6 +29,7 @@ pub const HOLDS: Projection = Projection {
     passes_over: &["sales-opened", "sales-rules-changed", "sales-closed", "places-returned"],
     decoded_ahead: true,
     fold: || Box::new(HoldsFold::default()),
+    own: &[OwnStream { table: &TABLE, column: "show", kind: StreamKind::Inventory }],
     by_show: Some(ByShow {
         tables: &[(&TABLE, "show")],
         events: ShowEvents::Stream(StreamId::inventory),
@@ -128,6 +129,17 @@ pub struct HoldFilter {
     pub buyer: Option<BuyerRef>,
     /// With this status.
     pub status: Option<HoldStatus>,
+}
+
+impl HoldFilter {
+    /// The list of those that meet it.
+    pub(crate) fn list(&self, tenant: Option<OrganizerId>) -> List {
+        let mut filters = tenant_filter(tenant);
+        filters.extend(self.show.map(|show| Filter::is("show", show)));
+        filters.extend(self.buyer.as_ref().map(|buyer| Filter::is("buyer", buyer)));
+        filters.extend(self.status.map(|status| Filter::is("status", status.as_str())));
+        List { table: &TABLE, filters, order: vec!["position"] }
+    }
 }
 
 impl Record for HoldView {
@@ -267,12 +279,7 @@ impl ReadModels {
         filter: &HoldFilter,
         page: &PageRequest,
     ) -> Result<Page<HoldView>, QueryError> {
-        let mut filters = tenant_filter(tenant);
-        filters.extend(filter.show.map(|show| Filter::is("show", show)));
-        filters.extend(filter.buyer.as_ref().map(|buyer| Filter::is("buyer", buyer)));
-        filters.extend(filter.status.map(|status| Filter::is("status", status.as_str())));
-        let list = List { table: &TABLE, filters, order: vec!["position"] };
-        let rows = list.page(&self.engine().lease(HOLDS.name), page).await?;
+        let rows = filter.list(tenant).page(&self.engine().lease(HOLDS.name), page).await?;
         rows.decode(|row| Ok(HoldView::from_row(row)?.1))
     }
 }

@@ -39,6 +39,7 @@ pub const ISSUANCE_HISTORY: Projection = Projection {
     passes_over: &["ticket-entered", "ticket-exited", "scan-refused"],
     decoded_ahead: true,
     fold: || Box::new(IssuanceFold::default()),
+    own: &[],
     by_show: None,
 };
 

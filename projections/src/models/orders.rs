@@ -19,7 +19,7 @@ use crate::{
     cache::{Record, doc, read, read_doc, read_int, read_maybe, read_text},
     models::tenant_filter,
     page::{List, Page, PageRequest, QueryError},
-    projection::Projection,
+    projection::{OwnStream, Projection},
     rows::{Column, Filter, Key, Row, RowError, Table, Value},
 };
 
@@ -32,6 +32,11 @@ pub const ORDERS: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(fold::OrderFold::default()),
+    own: &[
+        OwnStream { table: &TABLE, column: "order", kind: StreamKind::Order },
+        OwnStream { table: &BY_SHOW, column: "order", kind: StreamKind::Order },
+        OwnStream { table: &REFUNDS, column: "order", kind: StreamKind::Order },
+    ],
     by_show: None,
 };
 
@@ -362,6 +367,29 @@ pub struct RefundFilter {
     pub status: Option<RefundStatus>,
 }
 
+impl OrderFilter {
+    /// The list of those that meet it, by what names them: rows of an order, or of an order under
+    /// the show that is asked for.
+    pub(crate) fn list(&self, tenant: Option<OrganizerId>) -> List {
+        let mut filters = tenant_filter(tenant);
+        filters.extend(self.buyer.as_ref().map(|buyer| Filter::is("buyer", buyer)));
+        filters.extend(self.status.map(|status| Filter::is("status", status.as_str())));
+        filters.extend(self.show.map(|show| Filter::is("show", show)));
+        let table = if self.show.is_some() { &BY_SHOW } else { &TABLE };
+        List { table, filters, order: vec!["position"] }
+    }
+}
+
+impl RefundFilter {
+    /// The list of those that meet it.
+    pub(crate) fn list(&self, tenant: Option<OrganizerId>) -> List {
+        let mut filters = tenant_filter(tenant);
+        filters.extend(self.order.map(|order| Filter::is("order", order)));
+        filters.extend(self.status.map(|status| Filter::is("status", status.as_str())));
+        List { table: &REFUNDS, filters, order: vec!["position"] }
+    }
+}
+
 impl ReadModels {
     /// An order; none if there is none, or it belongs to another tenant.
     pub async fn order(
@@ -397,16 +425,10 @@ impl ReadModels {
         page: &PageRequest,
     ) -> Result<Page<OrderView>, QueryError> {
         let lease = self.engine().lease(ORDERS.name);
-        let mut filters = tenant_filter(tenant);
-        filters.extend(filter.buyer.as_ref().map(|buyer| Filter::is("buyer", buyer)));
-        filters.extend(filter.status.map(|status| Filter::is("status", status.as_str())));
-        let order = vec!["position"];
-        let Some(show) = filter.show else {
-            let rows = List { table: &TABLE, filters, order }.page(&lease, page).await?;
-            return rows.decode(|row| Ok(OrderView::from_row(row)?.1));
-        };
-        filters.push(Filter::is("show", show));
-        let found = List { table: &BY_SHOW, filters, order }.page(&lease, page).await?;
+        let found = filter.list(tenant).page(&lease, page).await?;
+        if filter.show.is_none() {
+            return found.decode(|row| Ok(OrderView::from_row(row)?.1));
+        }
         let key = |row: &Row| row[BY_SHOW.column("order")].clone();
         let keys = found.edges.iter().map(|edge| vec![key(&edge.node)]).collect();
         let mut orders = std::collections::HashMap::new();
@@ -482,11 +504,7 @@ impl ReadModels {
         filter: &RefundFilter,
         page: &PageRequest,
     ) -> Result<Page<RefundView>, QueryError> {
-        let mut filters = tenant_filter(tenant);
-        filters.extend(filter.order.map(|order| Filter::is("order", order)));
-        filters.extend(filter.status.map(|status| Filter::is("status", status.as_str())));
-        let list = List { table: &REFUNDS, filters, order: vec!["position"] };
-        let rows = list.page(&self.engine().lease(ORDERS.name), page).await?;
+        let rows = filter.list(tenant).page(&self.engine().lease(ORDERS.name), page).await?;
         rows.decode(|row| Ok(RefundView::from_row(row)?.1))
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     cache::{AnyRows, Cache, Record, doc, read, read_doc},
     models::tenant_filter,
     page::QueryError,
-    projection::{Fold, Inconsistent, Projection},
+    projection::{Fold, Inconsistent, OwnStream, Projection},
     rows::{Column, Filter, Key, Query, Row, RowError, Table, Value},
 };
 
@@ -30,6 +30,7 @@ pub const SALES: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(SalesFold::default()),
+    own: &[OwnStream { table: &ORDERS, column: "order", kind: StreamKind::Order }],
     by_show: None,
 };
 
@@ -99,6 +100,15 @@ pub struct ItemsSold {
     pub cancelled_minor: u64,
 }
 
+impl ItemsSold {
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.confirmed += more.confirmed;
+        self.gross_minor += more.gross_minor;
+        self.cancelled += more.cancelled;
+        self.cancelled_minor += more.cancelled_minor;
+    }
+}
+
 /// Money of an organizer in one currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct MoneyMoved {
@@ -110,6 +120,15 @@ pub struct MoneyMoved {
     pub refund_requested_minor: u64,
     /// What has gone out.
     pub refund_settled_minor: u64,
+}
+
+impl MoneyMoved {
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.captured_minor += more.captured_minor;
+        self.reversed_minor += more.reversed_minor;
+        self.refund_requested_minor += more.refund_requested_minor;
+        self.refund_settled_minor += more.refund_settled_minor;
+    }
 }
 
 /// One ticket type of a show.
@@ -148,15 +167,15 @@ pub struct OrganizerMoney {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct ShowRow {
-    organizer: Option<OrganizerId>,
-    places: PlacesSold,
+pub(crate) struct ShowRow {
+    pub(crate) organizer: Option<OrganizerId>,
+    pub(crate) places: PlacesSold,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct TypeRow {
+pub(crate) struct TypeRow {
     organizer: Option<OrganizerId>,
-    items: ItemsSold,
+    pub(crate) items: ItemsSold,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ use crate::{
     engine::Lease,
     models::{seat_availability::AsOf, tenant_filter, time_range},
     page::{List, Page, PageRequest, QueryError},
-    projection::{ByShow, Fold, Inconsistent, Projection, ShowEvents},
+    projection::{ByShow, Fold, Inconsistent, OwnStream, Projection, ShowEvents},
     rows::{Column, Filter, Key, Row, RowError, Table, Value},
 };
 
@@ -31,6 +31,10 @@ pub const SCANS: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(ScanFold::default()),
+    own: &[
+        OwnStream { table: &SCANNED, column: "ticket", kind: StreamKind::Ticket },
+        OwnStream { table: &TICKETS, column: "ticket", kind: StreamKind::Ticket },
+    ],
     by_show: Some(ByShow {
         tables: &[(&SCANNED, "show"), (&TICKETS, "show")],
         events: ShowEvents::Among(bears_on_scans_of),

@@ -19,7 +19,7 @@ pub use queries::AsOf;
 pub use super::holds::{HoldFilter, HoldStatus, HoldView};
 
 use crate::{
-    projection::{ByShow, Projection, ShowEvents},
+    projection::{ByShow, OwnStream, Projection, ShowEvents},
     rows::{Column, Table},
 };
 
@@ -32,6 +32,14 @@ pub const SEAT_AVAILABILITY: Projection = Projection {
     passes_over: &[],
     decoded_ahead: false,
     fold: || Box::new(fold::AvailabilityFold::default()),
+    own: &[
+        OwnStream { table: &MAPS, column: "show", kind: StreamKind::Inventory },
+        OwnStream { table: &SHOWS, column: "show", kind: StreamKind::Inventory },
+        OwnStream { table: &SEATS, column: "show", kind: StreamKind::Inventory },
+        OwnStream { table: &POOLS, column: "show", kind: StreamKind::Inventory },
+        OwnStream { table: &ALLOTMENTS, column: "show", kind: StreamKind::Inventory },
+        OwnStream { table: &HOLDS, column: "show", kind: StreamKind::Inventory },
+    ],
     by_show: Some(ByShow {
         tables: &[
             (&MAPS, "show"),

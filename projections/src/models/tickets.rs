@@ -17,7 +17,7 @@ use crate::{
     cache::{AnyRows, Cache, Record, doc, read, read_doc},
     models::tenant_filter,
     page::{List, Page, PageRequest, QueryError},
-    projection::{ByShow, Fold, Inconsistent, Projection, ShowEvents},
+    projection::{ByShow, Fold, Inconsistent, OwnStream, Projection, ShowEvents},
     rows::{Column, Filter, Key, Row, RowError, Table, Value},
 };
 
@@ -30,6 +30,7 @@ pub const TICKETS: Projection = Projection {
     passes_over: &[],
     decoded_ahead: true,
     fold: || Box::new(TicketFold::default()),
+    own: &[OwnStream { table: &TABLE, column: "ticket", kind: StreamKind::Ticket }],
     by_show: Some(ByShow {
         tables: &[(&TABLE, "show")],
         events: ShowEvents::Among(is_of_ticket_of),
@@ -291,6 +292,11 @@ impl TicketFilter {
         filters.extend(self.status.map(|status| Filter::is("status", status.as_str())));
         filters
     }
+
+    /// The list of those that meet it.
+    pub(crate) fn list(&self, tenant: Option<OrganizerId>) -> List {
+        List { table: &TABLE, filters: self.filters(tenant), order: vec!["position"] }
+    }
 }
 
 impl ReadModels {
@@ -343,9 +349,7 @@ impl ReadModels {
         filter: &TicketFilter,
         page: &PageRequest,
     ) -> Result<Page<TicketView>, QueryError> {
-        let filters = filter.filters(tenant);
-        let list = List { table: &TABLE, filters, order: vec!["position"] };
-        let rows = list.page(&self.engine().lease(TICKETS.name), page).await?;
+        let rows = filter.list(tenant).page(&self.engine().lease(TICKETS.name), page).await?;
         rows.decode(|row| Ok(TicketView::from_row(row)?.1))
     }
 

@@ -12,7 +12,6 @@ use anyhow::{Context, Result};
 use clap::Args;
 use hakken_adapters::{data_dir::DataDir, system::SystemClock, unfinished::Unfinished};
 use hakken_commands::{clock::Clock, desk::EngineSecret, process::NAMES, store::SideStore};
-use hakken_domain::envelope::Position;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
@@ -32,8 +31,10 @@ const AFTER: &str = "\
 It reads every event: frames and checksums, positions, versions and times; that this version
 knows every kind, and that every stream can be folded; no seat twice, no money out that did not
 come in, every paid order with its tickets or its money on its way back. Then the lock, the
-secret, the disk, index.db and side.db, processes, keys and read models. Long histories are read
-in parts of 1,000,000 events, once for each part, so that it takes some 600 MiB and no more.
+secret, the disk, index.db and side.db, processes, keys and read models, in the data directory or in
+a database (--read-models): their versions, how far they are, of which events they are, and of each
+table some rows, compared with what their own events say. Long histories are read in parts of
+1,000,000 events, once for each part, so that it takes some 600 MiB and no more.
 
 Examples:
     hakken doctor
@@ -162,7 +163,9 @@ async fn look(options: &Options, findings: &mut Findings) -> Result<()> {
         snapshots,
     };
     events(&question, options.json, findings).await;
-    read_models(options, &dir, &opened, head, locked, findings).await
+    let (data, feed) = (&options.data, opened.feed());
+    let look = models::Look { data, dir: &dir, feed, head, locked, indexed };
+    read_models(options, &look, findings).await
 }
 
 /// Whether the store can be opened, and what is in it cannot be right.
@@ -209,25 +212,17 @@ async fn events(question: &Question<'_>, quiet: bool, findings: &mut Findings) {
 
 async fn read_models(
     options: &Options,
-    dir: &DataDir,
-    opened: &Events,
-    head: Position,
-    locked: bool,
+    look: &models::Look<'_>,
     findings: &mut Findings,
 ) -> Result<()> {
-    if options.data.read_models.is_some() {
-        let what = "those in the database are told by their server alone: ask it with --url";
-        findings.note("read models", what.to_owned());
-    } else {
-        models::rows(dir, opened.feed(), head, locked, options.deep, findings).await;
-    }
+    look.rows(options.deep, findings).await?;
     if let (Some(url), Some(key)) = (&options.url, &options.key) {
         models::ask(url, key, findings).await?;
     }
     if !options.deep {
         return Ok(());
     }
-    if locked {
+    if look.locked {
         let what = "a server has them: `hakken verify --url …` folds them afresh beside it";
         findings.note("read models", what.to_owned());
     } else if findings.worst() == Some(Severity::Broken) {

@@ -1,20 +1,23 @@
 //! The read models: whether their rows are of these events and keep up, what a running server says
 //! of them, and, if that is wanted, whether they are what the events say.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Result;
-use hakken_adapters::{data_dir::DataDir, rows::SqliteRows};
+use hakken_adapters::{data_dir::DataDir, system::SystemClock};
+use hakken_commands::clock::Clock;
 use hakken_domain::envelope::Position;
 use hakken_projections::{
-    ALL,
+    ALL, QueryError,
     feed::EventFeed,
-    rows::{Build, Purpose},
+    past,
+    projection::Projection,
+    rows::{Build, Purpose, RowStore},
 };
 use serde_json::{Value, json};
 
 use super::finding::Findings;
-use crate::{cli::Data, client::Client, node::Node};
+use crate::{cli::Data, client::Client, node::Node, store::Rows};
 
 /// A read model that is so many events behind beside a running server does not keep up.
 const FAR_BEHIND: u64 = 10_000;
@@ -25,51 +28,123 @@ const LATE_SECONDS: f64 = 60.0;
 const ANEW: &str = "stop the server, delete read-models.db and what stands beside it (-wal, -shm), \
                     and start it: they are made anew from the events";
 
-/// The rows in the data directory, as they stand.
-pub async fn rows(
-    dir: &DataDir,
-    feed: &dyn EventFeed,
-    head: Position,
-    served: bool,
-    deep: bool,
-    findings: &mut Findings,
-) {
-    if !dir.read_models.is_file() {
-        findings.note("read models", "there are none yet: a start makes them".to_owned());
-        return;
-    }
-    let builds = match SqliteRows::look(&dir.read_models, deep).await {
-        Ok(builds) => builds,
-        Err(problem) => {
-            let what = format!("{} cannot be used: {problem}", dir.read_models.display());
-            return findings.attention("read models", what, ANEW);
+const IN_A_DATABASE: &str = "stop the servers that keep read models there, `DROP SCHEMA hakken_rows \
+                             CASCADE`, and start them: they are made anew from the events";
+
+/// Rows of each table that are compared with what their events say.
+const SAMPLE: usize = 24;
+
+/// Whose read models are looked at.
+pub struct Look<'a> {
+    /// Where they are.
+    pub data: &'a Data,
+    /// The data directory.
+    pub dir: &'a DataDir,
+    /// The events.
+    pub feed: &'a dyn EventFeed,
+    /// Up to here.
+    pub head: Position,
+    /// A server has them.
+    pub locked: bool,
+    /// There is something that finds streams, and it is not known to be wrong.
+    pub indexed: bool,
+}
+
+impl Look<'_> {
+    /// The rows as they stand. `deep` reads the whole file.
+    pub async fn rows(&self, deep: bool, findings: &mut Findings) -> Result<()> {
+        let rows = match Rows::look(self.data, self.dir, deep).await {
+            Ok(Some(rows)) => rows,
+            Ok(None) => {
+                findings.note("read models", "there are none yet: a start makes them".to_owned());
+                return Ok(());
+            }
+            // Nothing is known of a database that does not answer.
+            Err(error) if self.data.read_models.is_some() => return Err(error),
+            Err(error) => {
+                findings.attention("read models", format!("{error:#}"), ANEW);
+                return Ok(());
+            }
+        };
+        let store = rows.store();
+        if let Err(error) = self.builds(&store, findings).await {
+            let mend = if self.data.read_models.is_some() { IN_A_DATABASE } else { ANEW };
+            findings.attention("read models", format!("they cannot be used: {error}"), mend);
         }
-    };
-    let of = |name: &str, purpose| {
-        builds.iter().find(|build| build.projection == name && build.purpose == purpose)
-    };
-    let mut good = 0;
-    for projection in ALL {
-        let name = projection.name;
-        match of(name, Purpose::Served) {
-            None => findings.note("read models", format!("{name} has no rows yet")),
-            Some(build) if build.version != projection.version => findings.note(
-                "read models",
-                format!(
-                    "{name} has version {}, this version of Hakken {}: a start builds it anew",
-                    build.version, projection.version
+        drop(store);
+        rows.close().await;
+        Ok(())
+    }
+
+    async fn builds(
+        &self,
+        store: &Arc<dyn RowStore>,
+        findings: &mut Findings,
+    ) -> Result<(), QueryError> {
+        let builds = store.builds().await?;
+        let of = |name: &str, purpose| {
+            builds.iter().find(|build| build.projection == name && build.purpose == purpose)
+        };
+        let (mut good, mut compared) = (0, 0);
+        for projection in ALL {
+            let name = projection.name;
+            match of(name, Purpose::Served) {
+                None => findings.note("read models", format!("{name} has no rows yet")),
+                Some(build) if build.version != projection.version => findings.note(
+                    "read models",
+                    format!(
+                        "{name} has version {}, this version of Hakken {}: a start builds it anew",
+                        build.version, projection.version
+                    ),
                 ),
-            ),
-            Some(build) => {
-                good += usize::from(checkpoint(build, feed, head, served, findings).await)
+                Some(build) => {
+                    let (feed, head) = (self.feed, self.head);
+                    if checkpoint(build, feed, head, self.locked, findings).await {
+                        good += 1;
+                        if self.indexed {
+                            compared += self.sample(store, build, projection, findings).await?;
+                        }
+                    }
+                }
+            }
+            if let Some(build) = of(name, Purpose::Rebuild) {
+                let (at, head) = (build.checkpoint.position, self.head);
+                findings.note("read models", format!("a rebuild of {name} is at {at} of {head}"));
             }
         }
-        if let Some(build) = of(name, Purpose::Rebuild) {
-            let at = build.checkpoint.position;
-            findings.note("read models", format!("a rebuild of {name} is at {at} of {head}"));
+        findings.looked_at.push(format!("{good} read models, {compared} of their rows"));
+        Ok(())
+    }
+
+    /// Some rows beside their events: how many were compared.
+    async fn sample(
+        &self,
+        store: &Arc<dyn RowStore>,
+        build: &Build,
+        projection: &Projection,
+        findings: &mut Findings,
+    ) -> Result<u64, QueryError> {
+        let seed = SystemClock.now().as_micros().unsigned_abs();
+        let rows = store.clone();
+        let sampled = past::sample(self.feed, rows, build, projection, (SAMPLE, seed)).await;
+        let name = projection.name;
+        match sampled {
+            Ok(sampled) => {
+                if let Some(words) = sampled.difference {
+                    let what = format!("{name} is not what its events say: {words}");
+                    findings.attention("read models", what, rebuild(name));
+                }
+                Ok(sampled.rows)
+            }
+            // That is told of the events, where there is more to say.
+            Err(QueryError::Poisoned { .. } | QueryError::Feed(_)) => Ok(0),
+            Err(error) => Err(error),
         }
     }
-    findings.looked_at.push(format!("{good} read models"));
+}
+
+fn rebuild(name: &str) -> String {
+    format!("`hakken rebuild {name}` (a running server: with --url)")
 }
 
 /// Whether a checkpoint is of these events.

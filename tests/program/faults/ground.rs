@@ -18,6 +18,8 @@ pub enum Fault {
     ServerKilledMeanwhile,
     /// The store's own server is killed, and starts again.
     StoreKilled,
+    /// The store's own server refuses everything, as one does that is starting.
+    NotReady,
     /// The store's own server ends all sessions.
     SessionsEnded,
     /// Every connection to the store is cut.

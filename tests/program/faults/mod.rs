@@ -9,6 +9,7 @@
 
 mod controls;
 mod embedded;
+mod eventstoredb;
 mod ground;
 mod house;
 mod postgres;
@@ -17,7 +18,10 @@ use std::path::Path;
 
 use hakken_tests::sim::Chance;
 
-use self::{embedded::Embedded, ground::Ground, house::House, postgres::Postgres};
+use self::{
+    embedded::Embedded, eventstoredb::EventStoreDb, ground::Ground, house::House,
+    postgres::Postgres,
+};
 use super::crash::{new_seed, number};
 
 /// Rounds of every test run, on each store.
@@ -44,6 +48,11 @@ async fn the_embedded_store_withstands_every_fault() {
 async fn postgres_withstands_every_fault() {
     let Some(ground) = Postgres::new().await else { return };
     withstand(ground).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn eventstoredb_withstands_every_fault() {
+    withstand(EventStoreDb::new().await).await;
 }
 
 /// The server in charge of processes stands still for longer than its lease lasts, and comes back.

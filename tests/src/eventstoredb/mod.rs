@@ -3,7 +3,7 @@
 //! the log outlives the server, so that it can be killed and started again.
 //!
 //! What it does: appends with every kind of expected revision and the idempotency that is
-//! documented for them, reads of streams and of $all in both directions, subscriptions to $all
+//! documented for them, one by one and in sessions, reads of streams and of $all in both directions, subscriptions to $all
 //! with checkpoints, gossip, and a leader that may change. What it is strict about: places in
 //! $all are byte offsets, a reading from between two records is refused, events that are read from
 //! a stream come without their places, and $all holds events of the server's own.
@@ -14,6 +14,7 @@
 //! by others too; it must be started with `MaxAppendSize` 16777216, since some tests append
 //! several MiB at once.
 
+mod batches;
 mod log;
 mod proto;
 mod service;
@@ -190,6 +191,16 @@ impl Double {
         let nodes: Vec<String> =
             self.cluster.nodes().iter().map(|(port, _)| format!("127.0.0.1:{port}")).collect();
         format!("esdb://{}?tls=false", nodes.join(","))
+    }
+
+    /// Where the first node listens.
+    pub fn port(&self) -> u16 {
+        self.cluster.nodes()[0].0
+    }
+
+    /// Whether a node runs.
+    pub fn is_running(&self, node: usize) -> bool {
+        self.running[node].is_some()
     }
 
     /// The faults of all nodes.

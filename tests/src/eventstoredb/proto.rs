@@ -332,7 +332,57 @@ pub(super) enum WantedRevision {
 }
 
 #[derive(Clone, PartialEq, Message)]
+pub(super) struct BatchAppendReq {
+    #[prost(message, optional, tag = "1")]
+    pub correlation: Option<Uuid>,
+    /// Its deadline is not read.
+    #[prost(message, optional, tag = "2")]
+    pub options: Option<AppendOptions>,
+    #[prost(message, repeated, tag = "3")]
+    pub proposed: Vec<Proposed>,
+    #[prost(bool, tag = "4")]
+    pub is_final: bool,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct BatchAppendResp {
+    #[prost(message, optional, tag = "1")]
+    pub correlation: Option<Uuid>,
+    #[prost(oneof = "BatchAppendResult", tags = "2, 3")]
+    pub result: Option<BatchAppendResult>,
+    #[prost(message, optional, tag = "4")]
+    pub stream: Option<StreamIdentifier>,
+}
+
+#[derive(Clone, PartialEq, Oneof)]
+pub(super) enum BatchAppendResult {
+    #[prost(message, tag = "2")]
+    Error(Refused),
+    #[prost(message, tag = "3")]
+    Success(Success),
+}
+
+/// `google.rpc.Status`.
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct Refused {
+    #[prost(int32, tag = "1")]
+    pub code: i32,
+    #[prost(string, tag = "2")]
+    pub message: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(super) struct SupportedMethod {
+    #[prost(string, tag = "1")]
+    pub method: String,
+    #[prost(string, tag = "2")]
+    pub service: String,
+}
+
+#[derive(Clone, PartialEq, Message)]
 pub(super) struct SupportedMethods {
+    #[prost(message, repeated, tag = "1")]
+    pub methods: Vec<SupportedMethod>,
     #[prost(string, tag = "2")]
     pub version: String,
 }

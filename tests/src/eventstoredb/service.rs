@@ -27,14 +27,15 @@ use tonic::{
 };
 
 use super::{
-    Node,
+    Node, batches,
     log::{Log, Outcome, Record},
     proto::{
-        AllPlace, AppendContent, AppendPlace, AppendReq, AppendResp, AppendResult, ClusterInfo,
-        Confirmation, Content, Count, CurrentRevision, Empty, EndPoint, EventPlace, Expected,
-        Expression, Filter, FilterOn, FoundRevision, Member, Place, ReadEvent, ReadOptions,
-        ReadReq, ReadResp, RecordedEvent, Revision, Source, StreamIdentifier, StreamNotFound,
-        Success, SupportedMethods, Uuid, UuidValue, WantedRevision, WrongExpectedVersion,
+        AllPlace, AppendContent, AppendPlace, AppendReq, AppendResp, AppendResult, BatchAppendReq,
+        BatchAppendResp, ClusterInfo, Confirmation, Content, Count, CurrentRevision, Empty,
+        EndPoint, EventPlace, Expected, Expression, Filter, FilterOn, FoundRevision, Member, Place,
+        ReadEvent, ReadOptions, ReadReq, ReadResp, RecordedEvent, Revision, Source,
+        StreamIdentifier, StreamNotFound, Success, SupportedMethod, SupportedMethods, Uuid,
+        UuidValue, WantedRevision, WrongExpectedVersion,
     },
 };
 
@@ -83,6 +84,10 @@ async fn streams(node: Arc<Node>, request: http::Request<BoxBody>) -> http::Resp
         let method = tower::service_fn(move |request| append(Arc::clone(&node), request));
         return grpc::<AppendReq, AppendResp>().client_streaming(method, request).await;
     }
+    if request.uri().path().ends_with("/BatchAppend") {
+        let method = tower::service_fn(move |request| batches::append(Arc::clone(&node), request));
+        return grpc::<BatchAppendReq, BatchAppendResp>().streaming(method, request).await;
+    }
     if request.uri().path().ends_with("/Read") {
         let method = tower::service_fn(move |request| read(Arc::clone(&node), request));
         return grpc::<ReadReq, ReadResp>().server_streaming(method, request).await;
@@ -101,7 +106,11 @@ async fn gossip(node: Arc<Node>, request: http::Request<BoxBody>) -> http::Respo
 async fn features(_: Arc<Node>, request: http::Request<BoxBody>) -> http::Response<BoxBody> {
     let method = tower::service_fn(|_: Request<Empty>| async {
         let version = "24.10.0".to_owned();
-        Ok::<_, Status>(Response::new(SupportedMethods { version }))
+        // As servers write it.
+        let method = "batchappend".to_owned();
+        let service = "event_store.client.streams.streams".to_owned();
+        let methods = vec![SupportedMethod { method, service }];
+        Ok::<_, Status>(Response::new(SupportedMethods { methods, version }))
     });
     grpc::<Empty, SupportedMethods>().unary(method, request).await
 }
@@ -131,7 +140,7 @@ impl Node {
     }
 
     /// Refuses what asks for the leader and has come to another node.
-    fn check_leader(&self, metadata: &MetadataMap) -> Result<(), Status> {
+    pub(super) fn check_leader(&self, metadata: &MetadataMap) -> Result<(), Status> {
         let leader = self.cluster.leader();
         if leader == self.index || !metadata.contains_key("requires-leader") {
             return Ok(());
@@ -152,7 +161,7 @@ impl Node {
     }
 }
 
-fn name_of(stream: Option<StreamIdentifier>) -> Result<String, Status> {
+pub(super) fn name_of(stream: Option<StreamIdentifier>) -> Result<String, Status> {
     let name = stream.map(|stream| stream.stream_name).unwrap_or_default();
     String::from_utf8(name).map_err(|_| Status::invalid_argument("a stream's name is text"))
 }
@@ -185,10 +194,7 @@ async fn append(
     let outcome = node.cluster.log.append(&stream, expected, events);
     node.cluster.faults.after_append().await?;
     let result = match outcome {
-        Outcome::Written { revision, place } => AppendResult::Success(Success {
-            revision: Some(CurrentRevision::At(revision)),
-            place: Some(AppendPlace::At(Place { commit_position: place, prepare_position: place })),
-        }),
+        Outcome::Written { revision, place } => AppendResult::Success(success(revision, place)),
         Outcome::WrongVersion { found } => {
             AppendResult::WrongExpectedVersion(WrongExpectedVersion {
                 found: Some(found.map_or(FoundRevision::NoStream(Empty {}), FoundRevision::At)),
@@ -202,6 +208,11 @@ async fn append(
         }
     };
     Ok(Response::new(AppendResp { result: Some(result) }))
+}
+
+pub(super) fn success(revision: u64, place: u64) -> Success {
+    let at = Place { commit_position: place, prepare_position: place };
+    Success { revision: Some(CurrentRevision::At(revision)), place: Some(AppendPlace::At(at)) }
 }
 
 async fn read(node: Arc<Node>, request: Request<ReadReq>) -> Result<Response<Responses>, Status> {

@@ -3,8 +3,9 @@
 //!
 //! Each process folds for itself: builds carry its name, and no process touches those of another.
 //! Rows go in and out as arrays, one for each column, in few statements. Commits are not synced:
-//! they stand in the same write-ahead log as the events, so rows never survive events that they
-//! were made of.
+//! where the events stand in the same database they share its write-ahead log, so rows never
+//! survive events that they were made of; in a database of their own they may, and whoever opens
+//! them tells that by the id of the last event that counts.
 
 mod sql;
 
@@ -269,6 +270,21 @@ impl PostgresRows {
             .await
             .map_err(|error| OpenError::unreachable(&database, error))?;
         Ok(Self { database, owner: owner.to_owned() })
+    }
+
+    /// The rows of one process as they stand, to be looked at; nothing is made. None if no process
+    /// keeps rows in this database.
+    pub async fn look(url: &str, owner: &str) -> Result<Option<Self>, OpenError> {
+        let database = Database::open(url)?;
+        let is_there: bool = database
+            .ask(|connection| {
+                sqlx::query_scalar("SELECT to_regclass('hakken_rows.builds') IS NOT NULL")
+                    .fetch_one(connection)
+                    .boxed()
+            })
+            .await
+            .map_err(|error| OpenError::unreachable(&database, error))?;
+        Ok(is_there.then(|| Self { database, owner: owner.to_owned() }))
     }
 
     /// Closes every connection.

@@ -80,6 +80,10 @@ impl CatalogueQuery {
         #[graphql(desc = "How many, from the end or before `before`: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
         before: Option<String>,
+        #[graphql(
+            desc = "As the list stood then; as it is now if absent. What its elements link to is told as it is now."
+        )]
+        as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -91,7 +95,12 @@ impl CatalogueQuery {
             let page = PageArguments { first, after, last, before, order: None };
             let page = page.request()?;
             visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
-            Ok(Some(asked.api.models.organizers(sees, &page).await?.into()))
+            let models = &asked.api.models;
+            let found = match visible::moment(&asked, "catalogue", as_of).await? {
+                Some((_, at)) => models.organizers_as_of(sees, &page, at).await?,
+                None => models.organizers(sees, &page).await?,
+            };
+            Ok(Some(found.into()))
         })
         .await
     }
@@ -111,6 +120,10 @@ impl CatalogueQuery {
         #[graphql(desc = "How many, from the end or before `before`: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
         before: Option<String>,
+        #[graphql(
+            desc = "As the list stood then; as it is now if absent. What its elements link to is told as it is now."
+        )]
+        as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -122,7 +135,12 @@ impl CatalogueQuery {
             let page = PageArguments { first, after, last, before, order: None };
             let page = page.request()?;
             visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
-            Ok(Some(asked.api.models.api_keys(sees, &page).await?.into()))
+            let models = &asked.api.models;
+            let found = match visible::moment(&asked, "catalogue", as_of).await? {
+                Some((_, at)) => models.api_keys_as_of(sees, &page, at).await?,
+                None => models.api_keys(sees, &page).await?,
+            };
+            Ok(Some(found.into()))
         })
         .await
     }
@@ -170,6 +188,10 @@ impl CatalogueQuery {
         #[graphql(desc = "How many, from the end or before `before`: 1 to 100.")] last: Option<i32>,
         #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
         before: Option<String>,
+        #[graphql(
+            desc = "As the list stood then; as it is now if absent. What its elements link to is told as it is now."
+        )]
+        as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -181,7 +203,12 @@ impl CatalogueQuery {
             let page = PageArguments { first, after, last, before, order: None };
             let page = page.request()?;
             visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
-            Ok(Some(asked.api.models.venues(sees, &page).await?.into()))
+            let models = &asked.api.models;
+            let found = match visible::moment(&asked, "catalogue", as_of).await? {
+                Some((_, at)) => models.venues_as_of(sees, &page, at).await?,
+                None => models.venues(sees, &page).await?,
+            };
+            Ok(Some(found.into()))
         })
         .await
     }
@@ -231,6 +258,10 @@ impl CatalogueQuery {
         #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
         before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
+        #[graphql(
+            desc = "As the list stood then; as it is now if absent. What its elements link to is told as it is now."
+        )]
+        as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -249,7 +280,12 @@ impl CatalogueQuery {
                 starts_until: filter.starts_until.map(|time| time.0),
             };
             visible::wait_whole(ctx, "catalogue", at_least.map(|at| at.0)).await?;
-            Ok(Some(asked.api.models.shows(sees, &filter, &page).await?.into()))
+            let models = &asked.api.models;
+            let found = match visible::moment(&asked, "catalogue", as_of).await? {
+                Some((_, at)) => models.shows_as_of(sees, &filter, &page, at).await?,
+                None => models.shows(sees, &filter, &page).await?,
+            };
+            Ok(Some(found.into()))
         })
         .await
     }

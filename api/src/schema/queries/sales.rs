@@ -154,6 +154,10 @@ impl SalesQuery {
         #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
         before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
+        #[graphql(
+            desc = "As the list stood then; as it is now if absent. What its elements link to is told as it is now."
+        )]
+        as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -171,8 +175,17 @@ impl SalesQuery {
                 status: filter.status.map(Into::into),
             };
             visible::wait_whole(ctx, "holds", at_least.map(|at| at.0)).await?;
-            let found = asked.api.models.holds(sees, &filter, &page).await?;
-            let now = asked.api.write.engine().clock().now();
+            let models = &asked.api.models;
+            let (found, now) = match visible::moment(&asked, "holds", as_of).await? {
+                Some((as_of, at)) => {
+                    let found = models.holds_as_of(sees, &filter, &page, at).await?;
+                    (found, models.time_of(as_of).await?)
+                }
+                None => {
+                    let found = models.holds(sees, &filter, &page).await?;
+                    (found, asked.api.write.engine().clock().now())
+                }
+            };
             Ok(Some(found.map(|view| Hold::from_view(view, now)).into()))
         })
         .await
@@ -225,6 +238,10 @@ impl SalesQuery {
         #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
         before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
+        #[graphql(
+            desc = "As the list stood then; as it is now if absent. What its elements link to is told as it is now."
+        )]
+        as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -242,7 +259,11 @@ impl SalesQuery {
                 status: filter.status.map(Into::into),
             };
             visible::wait_whole(ctx, "orders", at_least.map(|at| at.0)).await?;
-            Ok(Some(asked.api.models.orders(sees, &filter, &page).await?.into()))
+            let models = &asked.api.models;
+            Ok(Some(match visible::moment(&asked, "orders", as_of).await? {
+                Some((_, at)) => models.orders_as_of(sees, &filter, &page, at).await?.into(),
+                None => models.orders(sees, &filter, &page).await?.into(),
+            }))
         })
         .await
     }
@@ -264,6 +285,10 @@ impl SalesQuery {
         #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
         before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
+        #[graphql(
+            desc = "As the list stood then; as it is now if absent. What its elements link to is told as it is now."
+        )]
+        as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -280,7 +305,12 @@ impl SalesQuery {
                 status: filter.status.map(Into::into),
             };
             visible::wait_whole(ctx, "orders", at_least.map(|at| at.0)).await?;
-            Ok(Some(asked.api.models.refunds(sees, &filter, &page).await?.into()))
+            let models = &asked.api.models;
+            let found = match visible::moment(&asked, "orders", as_of).await? {
+                Some((_, at)) => models.refunds_as_of(sees, &filter, &page, at).await?,
+                None => models.refunds(sees, &filter, &page).await?,
+            };
+            Ok(Some(found.into()))
         })
         .await
     }
@@ -330,6 +360,10 @@ impl SalesQuery {
         #[graphql(desc = "Read on before this cursor: `pageInfo.startCursor` of the page behind.")]
         before: Option<String>,
         #[graphql(desc = "Which end comes first; the oldest by default.")] order: Option<SortOrder>,
+        #[graphql(
+            desc = "As the list stood then; as it is now if absent. Codes, and what its elements link to, are told as they are now."
+        )]
+        as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -348,7 +382,12 @@ impl SalesQuery {
                 status: filter.status.map(Into::into),
             };
             visible::wait_whole(ctx, "tickets", at_least.map(|at| at.0)).await?;
-            Ok(Some(asked.api.models.tickets(sees, &filter, &page).await?.into()))
+            let models = &asked.api.models;
+            let found = match visible::moment(&asked, "tickets", as_of).await? {
+                Some((_, at)) => models.tickets_as_of(sees, &filter, &page, at).await?,
+                None => models.tickets(sees, &filter, &page).await?,
+            };
+            Ok(Some(found.into()))
         })
         .await
     }
@@ -405,6 +444,7 @@ impl SalesQuery {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The global id of the show: `show_01J…`.")] show: ID,
+        #[graphql(desc = "As it stood then; as it is now if absent.")] as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -414,7 +454,11 @@ impl SalesQuery {
             let caller = asked.with(Right::SeeSales)?;
             let show: ShowId = argument("show", &show)?;
             visible::wait_whole(ctx, "sales", at_least.map(|at| at.0)).await?;
-            let found = asked.api.models.show_sales(caller.organizer, show).await?;
+            let models = &asked.api.models;
+            let found = match visible::moment(&asked, "orders", as_of).await? {
+                Some((_, at)) => models.show_sales_as_of(caller.organizer, show, at).await?,
+                None => models.show_sales(caller.organizer, show).await?,
+            };
             Ok(found.map(SalesReport::from))
         })
         .await
@@ -426,6 +470,7 @@ impl SalesQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "For operators: only what is this organizer's, `organizer_01J…`.")]
         organizer: Option<ID>,
+        #[graphql(desc = "As it stood then; as it is now if absent.")] as_of: Option<AsOfInput>,
         #[graphql(desc = "See at least what happened up to this position.")] at_least: Option<
             PositionScalar,
         >,
@@ -435,7 +480,11 @@ impl SalesQuery {
             let caller = asked.with(Right::SeeSales)?;
             let sees = sees(caller, organizer.as_ref())?;
             visible::wait_whole(ctx, "sales", at_least.map(|at| at.0)).await?;
-            let found = asked.api.models.money(sees).await?;
+            let models = &asked.api.models;
+            let found = match visible::moment(&asked, "orders", as_of).await? {
+                Some((_, at)) => models.money_as_of(sees, at).await?,
+                None => models.money(sees).await?,
+            };
             Ok(Some(found.into_iter().map(MoneyReport::from).collect()))
         })
         .await

@@ -3,8 +3,8 @@
 use async_graphql::{ComplexObject, Context, Enum, ID, SimpleObject};
 use hakken_commands::process::ProcessHandle;
 use hakken_domain::{
-    envelope::{Position, StoredEvent},
-    names::ShowId,
+    envelope::{Metadata, Position, StoredEvent},
+    names::{OrganizerId, ShowId},
 };
 use hakken_projections as read;
 
@@ -30,7 +30,7 @@ pub struct Projection {
     pub version: u32,
     /// What it is doing.
     pub state: ProjectionState,
-    /// Why it is not running, if it is not.
+    /// Why it is not running, if it is not; for operators alone, since it may name anybody's.
     pub reason: Option<String>,
     /// The position of the event that it cannot fold, if it stopped at one.
     pub stopped_at: Option<PositionScalar>,
@@ -46,9 +46,10 @@ pub struct Projection {
     pub build: Option<BuildProgress>,
     /// What the last build found, since the engine was started.
     pub last_build: Option<BuildReport>,
-    /// Why the last build failed, if it did.
+    /// Why the last build failed, if it did; for operators alone.
     pub last_build_error: Option<String>,
-    /// Events that it leaves out, as operators recorded it (`skipEvent`), in their order.
+    /// Events that it leaves out, as operators recorded it (`skipEvent`), in their order. Who
+    /// belongs to an organizer sees which of its own are left out, and why.
     pub skipped: Vec<SkippedEvent>,
     /// The rows that it served before the last rebuild, kept for a day: `swapBack` serves them
     /// again.
@@ -56,6 +57,33 @@ pub struct Projection {
     /// The rows of one show can be rebuilt alone:
     /// `rebuildProjections(input: { names: ["tickets"], show: "show_01J…" })`.
     pub rebuilds_one_show: bool,
+}
+
+impl Projection {
+    /// Takes out what is not for somebody of this organizer: words that may be about others, and
+    /// the events of others that are left out.
+    pub(crate) async fn keep_to(
+        &mut self,
+        asked: Asked<'_>,
+        organizer: OrganizerId,
+    ) -> Result<(), Fault> {
+        self.reason = None;
+        self.last_build_error = None;
+        if let Some(build) = &mut self.last_build {
+            build.first_difference = None;
+        }
+        let mut own = Vec::new();
+        for skipped in std::mem::take(&mut self.skipped) {
+            let event = event_at(asked, skipped.position.0).await?;
+            // Its data cannot be folded, and most likely cannot be read; its metadata can.
+            let meta = event.and_then(|event| serde_json::from_slice::<Metadata>(&event.meta).ok());
+            if meta.is_some_and(|meta| meta.organizer == Some(organizer)) {
+                own.push(skipped);
+            }
+        }
+        self.skipped = own;
+        Ok(())
+    }
 }
 
 #[ComplexObject]
@@ -261,7 +289,7 @@ pub struct BuildReport {
     pub position: PositionScalar,
     /// What was served was what the events say.
     pub equal: bool,
-    /// The first difference, in words.
+    /// The first difference, in words; for operators alone.
     pub first_difference: Option<String>,
     /// Table by table.
     pub tables: Vec<TableComparison>,

@@ -6,7 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use eventstore::{Client, ReadAllOptions, StreamPosition, SubscribeToAllOptions};
+use bytes::Bytes;
+use eventstore::{
+    BatchAppendOptions, Client, EventData, ExpectedRevision, ReadAllOptions, StreamPosition,
+    SubscribeToAllOptions,
+};
 use hakken_commands::store::{EventStore, StoreErrorKind};
 use hakken_domain::envelope::Position;
 use hakken_tests::{
@@ -150,6 +154,48 @@ fn child(test: &str, url: &str) -> Command {
     command.args(["--exact", test, "--nocapture", "--test-threads", "1"]);
     command.env("HAKKEN_TEST_CHILD", url).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
+}
+
+/// The control: the client's batch session ends with the first append that the server refuses, and
+/// whoever uses it afterwards is told that it is closed. That is why each append is a call of its
+/// own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_client_alone_loses_its_batch_session_with_the_first_refusal() {
+    let double = Double::start();
+    let client = Client::new(double.url().parse().unwrap()).unwrap();
+    let session = client.batch_append(&BatchAppendOptions::default()).await.unwrap();
+    let append = async |stream: &str, expected| {
+        let events = vec![EventData::binary("a", Bytes::from_static(b"{}"))];
+        session.append_to_stream(stream, expected, events).await
+    };
+    append("one", ExpectedRevision::NoStream).await.unwrap();
+    append("two", ExpectedRevision::NoStream).await.unwrap();
+    let refused = append("one", ExpectedRevision::NoStream).await.unwrap_err();
+    assert!(!refused.to_string().contains("closed"), "{refused}");
+    for _ in 0..3 {
+        let closed = append("two", ExpectedRevision::Any).await.unwrap_err();
+        assert!(closed.to_string().contains("closed"), "{closed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_append_that_is_refused_takes_no_other_along() {
+    let test = TestStore::new();
+    let store = test.open("one").await;
+    written(&store.append(vec![append(stream(0), 0, ["taken"])], at(0)).await.unwrap()[0]);
+    for n in 0..20 {
+        let appends = vec![
+            append(stream(1), n, ["a"]),
+            append(stream(0), 0, ["late"]),
+            append(stream(2), n, ["b"]),
+        ];
+        let answers = store.append(appends, at(0)).await.unwrap();
+        assert_eq!(conflict(&answers[1])[0].data, "taken");
+        for answer in [&answers[0], &answers[2]] {
+            assert_eq!(written(answer)[0].version, n + 1);
+        }
+    }
+    assert_eq!(everything(&store).await.len(), 41);
 }
 
 const OF_TLS: &str =

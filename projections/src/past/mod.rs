@@ -1,15 +1,26 @@
-//! Single things as they were: their own events, folded up to a moment by the same fold that makes
-//! the rows of now. A moment of the future is now.
+//! Things as they were: their own events, folded up to a moment by the same fold that makes the
+//! rows of now. A moment of the future is now.
+//!
+//! Here are single things; `lists` has pages of them, `sums` what was sold, and `sample` compares
+//! rows that are stored with what their events say.
+
+mod lists;
+mod sample;
+mod source;
+mod sums;
 
 use std::{
+    collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
+pub use sample::{Sampled, sample};
+
 use hakken_domain::{
     State,
     envelope::{Position, StoredEvent, StreamId, StreamKind},
-    names::{HoldId, OrderId, OrganizerId, ShowId, TicketId, VenueId},
+    names::{EventId, HoldId, OrderId, OrganizerId, ShowId, TicketId, VenueId},
     time::Timestamp,
 };
 
@@ -33,31 +44,48 @@ use crate::{
 /// Events of a stream that are read at once.
 const PAGE: usize = 10_000;
 
+/// Most events that are read for one answer about the past, if nobody says another number; a
+/// stream that is looked up counts as [`STREAM`] more.
+pub(crate) const MAX_EVENTS: u64 = 500_000;
+
+/// What looking up a stream costs, in events that are read on.
+const STREAM: u64 = 5;
+
+/// The events that a projection leaves out.
+async fn skipped(
+    feed: &dyn EventFeed,
+    projection: &Projection,
+) -> Result<Arc<HashSet<EventId>>, QueryError> {
+    let mut skips = Arc::default();
+    skips::read_on(feed, &mut skips).await?;
+    Ok(skips.of(projection.name))
+}
+
 /// What a stream's own events had made of the tables of a projection by then, and the events.
 async fn fold_then(
     feed: &dyn EventFeed,
     projection: &Projection,
+    skipped: &HashSet<EventId>,
     stream: StreamId,
     as_of: AsOf,
-    mut seen: impl FnMut(&StoredEvent) -> Result<(), QueryError> + Send,
+    mut seen: impl FnMut(&[Arc<StoredEvent>]) -> Result<(), QueryError> + Send,
 ) -> Result<Changes, QueryError> {
-    let mut skips = Arc::default();
-    skips::read_on(feed, &mut skips).await?;
-    let skipped = skips.of(projection.name);
     let mut fold = (projection.fold)();
     let mut after = 0;
     loop {
         let mut page = feed.read_stream(stream, after, PAGE).await?;
         let Some(last) = page.last().map(|event| event.version) else { break };
         page.retain(|event| as_of.includes(event));
-        fold_all(fold.as_mut(), projection, &page, &skipped).map_err(|poison| {
+        seen(&page)?;
+        fold_all(fold.as_mut(), projection, &page, skipped).map_err(|poison| {
             QueryError::Poisoned { position: poison.position, reason: poison.reason }
         })?;
-        page.iter().try_for_each(|event| seen(event))?;
         if page.last().is_none_or(|event| event.version < last) {
             break;
         }
         after = last;
+        // A show has many events: others get the core between two pages of them.
+        tokio::task::yield_now().await;
     }
     Ok(projection::changes(fold.as_mut()))
 }
@@ -81,7 +109,8 @@ async fn then<R: Record>(
     key: &R::Key,
     as_of: AsOf,
 ) -> Result<Option<R>, QueryError> {
-    one(&fold_then(feed, projection, stream, as_of, |_| Ok(())).await?, key)
+    let skipped = skipped(feed, projection).await?;
+    one(&fold_then(feed, projection, &skipped, stream, as_of, |_| Ok(())).await?, key)
 }
 
 /// An order as it was.
@@ -138,8 +167,12 @@ impl ReadModels {
         as_of: AsOf,
     ) -> Result<Option<PastOrder>, QueryError> {
         let mut state = State::initial(StreamKind::Order);
-        let remember = |event: &StoredEvent| remember(&mut state, event);
-        let changes = fold_then(self.events(), &ORDERS, order.into(), as_of, remember).await?;
+        let remember = |page: &[Arc<StoredEvent>]| {
+            page.iter().try_for_each(|event| remember(&mut state, event))
+        };
+        let feed = self.events();
+        let skipped = skipped(feed, &ORDERS).await?;
+        let changes = fold_then(feed, &ORDERS, &skipped, order.into(), as_of, remember).await?;
         let view: Option<OrderView> = one(&changes, &order)?;
         let Some(view) = view.filter(|view| tenant.is_none() || view.organizer == tenant) else {
             return Ok(None);
@@ -203,6 +236,28 @@ impl ReadModels {
     /// When a moment was: the time itself, or when the event at that position was recorded.
     pub async fn time_of(&self, as_of: AsOf) -> Result<Timestamp, QueryError> {
         time_of(self.events(), as_of).await
+    }
+
+    /// Where a moment stands among the events: behind the last that had happened by then.
+    pub async fn position_of(&self, as_of: AsOf) -> Result<Position, QueryError> {
+        let feed = self.events();
+        let head = feed.head().await?;
+        let time = match as_of {
+            AsOf::Position(position) => return Ok(position.min(head)),
+            AsOf::Time(time) => time,
+        };
+        // Recorded times never run backwards: all up to `before` had happened, and nothing behind
+        // `last`.
+        let (mut before, mut last) = (0, head.0);
+        while before < last {
+            let middle = before + (last - before).div_ceil(2);
+            let found = feed.read_all(Position(middle - 1), 1).await?;
+            match found.first().filter(|event| event.recorded_at <= time) {
+                Some(event) => before = event.position.0,
+                None => last = middle - 1,
+            }
+        }
+        Ok(Position(before))
     }
 }
 
