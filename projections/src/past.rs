@@ -1,14 +1,10 @@
 //! Single things as they were: their own events, folded up to a moment by the same fold that makes
 //! the rows of now. A moment of the future is now.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use hakken_domain::{
-    State,
-    envelope::{Position, StoredEvent, StreamId, StreamKind},
+    envelope::{Position, StreamId},
     names::{HoldId, OrderId, OrganizerId, ShowId, TicketId, VenueId},
     time::Timestamp,
 };
@@ -33,13 +29,12 @@ use crate::{
 /// Events of a stream that are read at once.
 const PAGE: usize = 10_000;
 
-/// What a stream's own events had made of the tables of a projection by then, and the events.
+/// What a stream's own events had made of the tables of a projection by then.
 async fn fold_then(
     feed: &dyn EventFeed,
     projection: &Projection,
     stream: StreamId,
     as_of: AsOf,
-    mut seen: impl FnMut(&StoredEvent) -> Result<(), QueryError> + Send,
 ) -> Result<Changes, QueryError> {
     let mut skips = Arc::default();
     skips::read_on(feed, &mut skips).await?;
@@ -53,7 +48,6 @@ async fn fold_then(
         fold_all(fold.as_mut(), projection, &page, &skipped).map_err(|poison| {
             QueryError::Poisoned { position: poison.position, reason: poison.reason }
         })?;
-        page.iter().try_for_each(|event| seen(event))?;
         if page.last().is_none_or(|event| event.version < last) {
             break;
         }
@@ -81,7 +75,7 @@ async fn then<R: Record>(
     key: &R::Key,
     as_of: AsOf,
 ) -> Result<Option<R>, QueryError> {
-    one(&fold_then(feed, projection, stream, as_of, |_| Ok(())).await?, key)
+    one(&fold_then(feed, projection, stream, as_of).await?, key)
 }
 
 /// An order as it was.
@@ -91,16 +85,6 @@ pub struct PastOrder {
     pub view: OrderView,
     /// The refunds that had been asked for, in that order.
     pub refunds: Vec<RefundView>,
-    /// What was still to be paid.
-    pub due_minor: u64,
-}
-
-/// Folds what the rules remember. Of an event that they cannot have decided they panic.
-fn remember(state: &mut State, event: &StoredEvent) -> Result<(), QueryError> {
-    let poisoned = |reason: String| QueryError::Poisoned { position: event.position, reason };
-    let decoded = event.decoded().map_err(|error| poisoned(error.to_string()))?;
-    catch_unwind(AssertUnwindSafe(|| state.evolve(&decoded.event)))
-        .map_err(|_| poisoned("it does not follow from the events before it".to_owned()))
 }
 
 /// A hold of a show as it was then, from the events alone; none if there was none.
@@ -137,9 +121,7 @@ impl ReadModels {
         order: OrderId,
         as_of: AsOf,
     ) -> Result<Option<PastOrder>, QueryError> {
-        let mut state = State::initial(StreamKind::Order);
-        let remember = |event: &StoredEvent| remember(&mut state, event);
-        let changes = fold_then(self.events(), &ORDERS, order.into(), as_of, remember).await?;
+        let changes = fold_then(self.events(), &ORDERS, order.into(), as_of).await?;
         let view: Option<OrderView> = one(&changes, &order)?;
         let Some(view) = view.filter(|view| tenant.is_none() || view.organizer == tenant) else {
             return Ok(None);
@@ -147,8 +129,7 @@ impl ReadModels {
         let refunds = records::<RefundView>(&changes)?.into_iter();
         let mut refunds: Vec<RefundView> = refunds.map(|(_, refund)| refund).collect();
         refunds.sort_by_key(|refund| refund.position);
-        let due_minor = if let State::Order(order) = &state { order.due_minor() } else { 0 };
-        Ok(Some(PastOrder { view, refunds, due_minor }))
+        Ok(Some(PastOrder { view, refunds }))
     }
 
     /// A hold as it was then; none if there was none, or it belongs to another tenant. The rows of

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use async_graphql::{Enum, ID, Object, SimpleObject};
 use hakken_domain::names::SeatId;
@@ -48,7 +48,7 @@ fn letters(found: &seat_availability::Availability) -> String {
 /// One seat, and whether one may have it.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct SeatAvailability {
-    /// Its name in the seat map.
+    /// Its name in the seat map: `A1`.
     pub seat: String,
     /// Whether one may have it.
     pub status: SeatStatus,
@@ -64,7 +64,7 @@ impl SeatAvailability {
 /// and the others are those of the fullest leg.
 #[derive(Debug, Clone, PartialEq, Eq, SimpleObject)]
 pub struct PoolAvailability {
-    /// Its name in the seat map.
+    /// Its name in the seat map: `floor`.
     pub pool: String,
     /// Places in all.
     pub capacity: u32,
@@ -143,7 +143,7 @@ impl Availability {
 /// What is free of a show at one instant.
 #[Object]
 impl Availability {
-    /// The id of the show.
+    /// The id of the show: `show_01J…`.
     async fn show_id(&self) -> ID {
         self.found.show.global()
     }
@@ -183,7 +183,8 @@ impl Availability {
         if self.unchanged {
             return None;
         }
-        let wanted: Option<Vec<Status>> =
+        // Each once, however often it was named: every seat is compared with all of them.
+        let wanted: Option<HashSet<Status>> =
             status.map(|status| status.into_iter().map(Into::into).collect());
         let seats = self.found.map.seat_ids.iter().zip(&self.found.seats);
         let seats = seats
@@ -192,7 +193,8 @@ impl Availability {
     }
 
     /// The same in one letter for each seat, in the order of the map, which is small enough to
-    /// poll: F free, H held, S sold, B blocked, A allotted. Null if nothing changed.
+    /// poll: F free, H held, S sold, B blocked, A allotted; `FFHS` for four seats. Null if nothing
+    /// changed.
     async fn seat_letters(&self) -> Option<String> {
         (!self.unchanged).then(|| letters(&self.found))
     }
@@ -216,7 +218,7 @@ impl Availability {
 /// What changed of a show's seats. The first one of a subscription says everything.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct AvailabilityChange {
-    /// The id of the show.
+    /// The id of the show: `show_01J…`.
     pub show_id: ID,
     /// The version of the answer, as `availability` has it.
     pub version: String,
@@ -225,7 +227,7 @@ pub struct AvailabilityChange {
     /// This is the first one: `seatLetters` says what all seats are.
     pub initial: bool,
     /// One letter for each seat, in the order of the map: F free, H held, S sold, B blocked, A
-    /// allotted. Only in the first one.
+    /// allotted; `FFHS` for four seats. Only in the first one.
     pub seat_letters: Option<String>,
     /// Seats that are otherwise than before.
     pub seats: OneByOne<SeatAvailability>,

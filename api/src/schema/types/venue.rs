@@ -46,7 +46,7 @@ impl Venue {
         self.id.global()
     }
 
-    /// What people call it.
+    /// What people call it: `Main Hall`.
     async fn name(&self) -> &str {
         &self.name
     }
@@ -84,7 +84,7 @@ impl SeatMap {
 /// Sections with rows of seats, and pools, on a plane with a focal point.
 #[Object]
 impl SeatMap {
-    /// What people call it.
+    /// What people call it: `Main Hall`.
     async fn name(&self) -> &str {
         self.map().name.as_str()
     }
@@ -143,7 +143,7 @@ impl From<Point> for MapPoint {
 /// A block of rows: stalls, balcony, coach 7.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Section {
-    /// What people call it.
+    /// What people call it: `Stalls`.
     pub name: String,
     /// From the front.
     pub rows: OneByOne<Row>,
@@ -152,7 +152,7 @@ pub struct Section {
 /// Seats side by side, in the order in which one sits next to the other.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Row {
-    /// What people call it.
+    /// What people call it: `A`.
     pub name: String,
     /// From one end to the other.
     pub seats: OneByOne<Seat>,
@@ -161,13 +161,13 @@ pub struct Row {
 /// One seat of a seat map.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Seat {
-    /// Its name, unique in the map: what holds and orders say.
+    /// Its name, unique in the map: what holds and orders say, such as `A1`.
     pub name: String,
-    /// The number on the seat.
+    /// The number on the seat: `12`.
     pub number: String,
     /// Where it stands.
     pub at: MapPoint,
-    /// Its price category.
+    /// Its price category: `S`.
     pub category: String,
     /// A wheelchair place, or one kept for accessibility: never given to a general request.
     pub wheelchair: bool,
@@ -178,11 +178,11 @@ pub struct Seat {
 /// Unnumbered capacity of a seat map.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Pool {
-    /// Its name, unique in the map: what holds and orders say.
+    /// Its name, unique in the map: what holds and orders say, such as `floor`.
     pub name: String,
     /// How many places it has.
     pub capacity: u32,
-    /// Its price category.
+    /// Its price category: `standing`.
     pub category: String,
 }
 
