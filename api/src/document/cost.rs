@@ -27,7 +27,7 @@ const SCHEMA: u64 = 100;
 const LARGE: u64 = 100;
 /// Most values of one answer: at less than a microsecond for each, 50 ms.
 const MAX_VALUES: u64 = 50_000;
-/// Most values of what one answer tells of the schema: twice what tools ask for.
+/// Most values of what one answer tells of the schema: some times what tools ask for.
 const MAX_SCHEMA_VALUES: u64 = 100_000;
 /// Most parts of one answer that grow with a hall: each can have some megabytes.
 const MAX_LARGE: u64 = 8;

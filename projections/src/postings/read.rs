@@ -195,7 +195,13 @@ impl<'a> Lists<'a> {
         let descends = (request.sort == Sort::Descending) == forward;
         let (way, back) = if descends { (Way::Down, Way::Up) } else { (Way::Up, Way::Down) };
         let (mut found, is_cut) = self.some(way, after, count + 1, elements).await?;
-        let more = is_cut || found.len() > count;
+        let more = match found.last() {
+            // What had no room may be none after all.
+            Some((last, _)) if is_cut => {
+                !self.some(way, Some(*last), 1, elements).await?.0.is_empty()
+            }
+            _ => found.len() > count,
+        };
         found.truncate(count);
         let behind = match (after, found.first()) {
             (None, _) => false,

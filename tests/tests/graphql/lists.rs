@@ -130,8 +130,11 @@ async fn suspended(seller: &Actor, order: &Value) {
     let query = "query($id: ID!) { order(id: $id) { tickets { suspended } } }";
     for _ in 0..1_000 {
         let found = seller.ask(query, json!({ "id": order })).await;
-        let tickets = found["order"]["tickets"].as_array().expect("tickets").clone();
-        if tickets.iter().all(|ticket| ticket["suspended"] == true) {
+        let is_suspended = |ticket: &Value| ticket["suspended"] == true;
+        if found["order"]["tickets"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty() && all.iter().all(is_suspended))
+        {
             return;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;

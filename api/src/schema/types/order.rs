@@ -245,8 +245,9 @@ impl Order {
     }
 
     /// What is still to be paid; nothing once the order is over.
-    async fn due(&self) -> Money {
-        self.money(self.due_minor)
+    async fn due(&self) -> Option<Money> {
+        // It could fail once: what may be null stays so, for clients that say so.
+        Some(self.money(self.due_minor))
     }
 
     /// What has gone back or is on its way; failed refunds do not count.
