@@ -133,7 +133,7 @@ impl Elements for Heavy {
 
 #[tokio::test]
 async fn pages_of_heavy_elements_end_early_and_lose_nothing() {
-    let (lease, plain) = written(1, 2_000).await;
+    let (lease, plain) = written(1, 8_000).await;
     let every: Vec<u64> = plain[&0].iter().map(|(at, _)| *at).filter(|at| !is_none(*at)).collect();
     for (newest_first, is_forward) in [(false, true), (true, true), (false, false), (true, false)] {
         let (mut seen, mut cursor, mut early) = (Vec::new(), None, 0);
