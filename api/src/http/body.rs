@@ -41,7 +41,9 @@ pub(super) async fn read(
     if length.is_none_or(|length| length > LARGE_BODY) {
         // Nobody without a key keeps others from sending what is large.
         match (graphql::caller(app, headers).await?, length) {
-            (Some(_), _) => room = Some(room_for(app, length.unwrap_or(bound).min(bound))?),
+            (Some(_), _) => {
+                room = Some(room_for(app, length.unwrap_or(bound).min(bound)).map_err(busy)?)
+            }
             (None, Some(_)) => return Err(graphql::unauthenticated(&Fault::NoKey)),
             (None, None) => bound = LARGE_BODY,
         }
@@ -55,7 +57,7 @@ pub(super) async fn read(
                 }
                 // A body of small values is many times as large once it is read.
                 let more = (values * VALUE_BYTES).saturating_sub(body.len());
-                room.merge(room_for(app, more)?);
+                room.merge(room_for(app, more).map_err(busy)?);
             }
             Ok((body, room))
         }
@@ -70,10 +72,13 @@ pub(super) async fn read(
     }
 }
 
-fn room_for(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Response> {
+fn room_for(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Fault> {
     let kib = bytes.div_ceil(1 << 10) as u32;
-    let room = app.large_bodies.clone().try_acquire_many_owned(kib);
-    room.map_err(|_| super::fault(StatusCode::SERVICE_UNAVAILABLE, &Fault::Busy))
+    app.large_bodies.clone().try_acquire_many_owned(kib).map_err(|_| Fault::Busy)
+}
+
+fn busy(fault: Fault) -> Response {
+    super::fault(StatusCode::SERVICE_UNAVAILABLE, &fault)
 }
 
 /// How many values a JSON text has, lists and objects included. Of what is no JSON it says
