@@ -134,8 +134,8 @@ async fn an_operator_sees_why_a_read_model_stopped_and_lets_it_leave_the_event_o
     let words = "{ projections { name reason } }";
     let reason = |seen: &Value| {
         let all = seen["projections"].as_array().into_iter().flatten();
-        let scans = all.filter(|each| each["name"] == "scans").map(|each| &each["reason"]);
-        scans.last().and_then(Value::as_str).unwrap_or_default().to_owned()
+        let mut scans = all.filter(|each| each["name"] == "scans").map(|each| &each["reason"]);
+        scans.next_back().and_then(Value::as_str).unwrap_or_default().to_owned()
     };
     let told = reason(&operator.ask(words, json!({})).await);
     assert!(told.contains("missing field"), "{told}");
