@@ -230,7 +230,8 @@ pub enum ErrorCode {
 pub struct UserError {
     /// What clients switch on.
     pub code: ErrorCode,
-    /// What was wrong and what to do next, in English, for developers. Do not parse it.
+    /// What was wrong and what to do next, in English, for developers: `Not so many places are free
+    /// in the pool.` Do not parse it.
     pub message: String,
     /// The input field concerned, as a path within `input`: `seats.1`, `lines.0.hold`. Null when
     /// none in particular is.

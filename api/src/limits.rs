@@ -135,6 +135,11 @@ impl Limits {
         Ok(Pass { limits: self.clone(), key, cost })
     }
 
+    /// How many operations of a key are under way.
+    pub(crate) fn operations(&self, key: Option<ApiKeyId>) -> u64 {
+        self.keys().peek(&key).map_or(0, |used| used.operations)
+    }
+
     fn take(
         &self,
         key: Option<ApiKeyId>,
@@ -239,6 +244,7 @@ mod tests {
         let _second = limits.enter(key(1), 5).unwrap();
         assert_eq!(limits.enter(key(1), 5).unwrap_err().retry_after_seconds, Some(1));
         assert!(limits.enter(key(2), 5).is_ok());
+        assert_eq!([1, 2, 3].map(|number| limits.operations(key(number))), [2, 0, 0]);
         drop(first);
         assert!(limits.enter(key(1), 5).is_ok());
     }

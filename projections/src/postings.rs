@@ -6,6 +6,7 @@
 //! Where one block ends and the next begins depends on the entries alone, so that rows built
 //! anew are equal to those that grew one by one.
 
+mod log;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -17,7 +18,8 @@ use hakken_domain::{
     envelope::{Position, StreamId},
     names::{ActorRef, OrderId, OrganizerId, ShowId},
 };
-pub(crate) use read::{Elements, Lists, Wanted, events_at, first_events};
+pub(crate) use log::{events_within, first_events};
+pub(crate) use read::{Elements, Lists, Taken, Wanted};
 
 use crate::{
     cache::{AnyRows, Cache, Log, Record, bad, read_bytes, read_int, read_text},

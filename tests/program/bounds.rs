@@ -275,14 +275,29 @@ async fn large_bodies_share_so_much_room_and_the_surplus_is_told_at_once() {
     let server = Server::start(temp.path());
     let address = server.url.trim_start_matches("http://").to_owned();
     let before = resident(server.pid());
+    let key = server.key.clone().unwrap();
+    // Who has no key is told so, and takes no room.
+    for key in ["", "authorization: Bearer hk_nobody\r\n"] {
+        let mut nobody = TcpStream::connect(&address).await.unwrap();
+        let head = format!(
+            "POST /graphql HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n{key}\
+             content-length: {BODY}\r\n\r\n{{"
+        );
+        nobody.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = vec![0; 4_096];
+        let read = tokio::time::timeout(HANGS, nobody.read(&mut answer)).await;
+        let length = read.expect("an answer at once").unwrap();
+        let text = String::from_utf8_lossy(&answer[..length]).into_owned();
+        assert!(text.starts_with("HTTP/1.1 401") && text.contains("UNAUTHENTICATED"), "{text}");
+    }
     let mut uploads = JoinSet::new();
     for _ in 0..16 {
-        let address = address.clone();
+        let (address, key) = (address.clone(), key.clone());
         uploads.spawn(async move {
             let mut stream = TcpStream::connect(&address).await.unwrap();
             let head = format!(
                 "POST /graphql HTTP/1.1\r\nhost: h\r\ncontent-type: application/json\r\n\
-                 content-length: {BODY}\r\n\r\n"
+                 authorization: Bearer {key}\r\ncontent-length: {BODY}\r\n\r\n"
             );
             stream.write_all(head.as_bytes()).await.unwrap();
             // Who is turned away need not take the rest.

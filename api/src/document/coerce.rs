@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Most values in all variables, within lists and objects too.
-const MAX_VALUES: usize = 200_000;
+pub(crate) const MAX_VALUES: usize = 200_000;
 /// As `extensions.code` says it.
 const BAD_VALUE: &str = "BAD_USER_INPUT";
 /// Most errors that are told at once.

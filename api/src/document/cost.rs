@@ -7,7 +7,9 @@ use async_graphql::{Value, Variables, parser::types::OperationType};
 use super::{
     ast::{Field, Is, Operation, Selection, Set},
     rules::Scope,
+    schema_size,
     types::{Base, OutField, TypeId},
+    uses::{self, Uses},
     work::{Checked, INVALID, Limit, Refusal, Work},
 };
 
@@ -27,12 +29,20 @@ const LARGE: u64 = 100;
 const PAST: u64 = 10_000;
 /// Most values of one answer: at less than a microsecond for each, 50 ms.
 const MAX_VALUES: u64 = 50_000;
+/// Most values of what one answer tells of the schema: some times what tools ask for.
+const MAX_SCHEMA_VALUES: u64 = 100_000;
 /// Most parts of one answer that grow with a hall: each can have some megabytes.
 const MAX_LARGE: u64 = 8;
 
-/// Fields whose values grow with a hall, by the type that has them.
-const LARGE_FIELDS: [(&str, &str); 3] =
-    [("Availability", "seats"), ("SeatMap", "json"), ("SeatMap", "sections")];
+/// Fields whose values grow with a hall or with the schema, by the type that has them.
+const LARGE_FIELDS: [(&str, &str); 4] =
+    [("Availability", "seats"), ("SeatMap", "json"), ("SeatMap", "sections"), ("_Service", "sdl")];
+/// Fields that tell events as they are stored, some of which have a whole map. A page of events is
+/// bounded in bytes, so that they count once for a page, however many elements it has.
+const EVENT_FIELDS: [(&str, &str); 2] = [("Event", "data"), ("Event", "raw")];
+/// Fields that fold a whole history, or maps one after the other, if they are asked for the past.
+const PAST_FIELDS: [(&str, &str); 3] =
+    [("Query", "availability"), ("Query", "hold"), ("Query", "venue")];
 /// Fields that bring a whole map into memory, whatever is told of it.
 const MAP_FIELDS: [(&str, &str); 2] = [("Show", "seatMap"), ("Venue", "seatMap")];
 
@@ -43,8 +53,12 @@ pub(crate) struct Charge {
     pub(crate) cost: u64,
     /// Scalars and objects.
     values: u64,
+    /// The same of the schema.
+    pub(super) schema_values: u64,
     /// Parts that grow with a hall.
     large: u64,
+    /// Parts of the same size that a whole page has together.
+    of_page: u64,
 }
 
 impl Charge {
@@ -52,7 +66,9 @@ impl Charge {
         Self {
             cost: self.cost.saturating_add(other.cost),
             values: self.values.saturating_add(other.values),
+            schema_values: self.schema_values.saturating_add(other.schema_values),
             large: self.large.saturating_add(other.large),
+            of_page: self.of_page.saturating_add(other.of_page),
         }
     }
 
@@ -60,7 +76,9 @@ impl Charge {
         Self {
             cost: self.cost.saturating_mul(count),
             values: self.values.saturating_mul(count),
+            schema_values: self.schema_values.saturating_mul(count),
             large: self.large.saturating_mul(count),
+            of_page: self.of_page,
         }
     }
 }
@@ -92,6 +110,8 @@ pub(super) struct Plan {
     fixed: Charge,
     /// Lists of which the variables say how long they are, with what each element takes.
     lists: Vec<(Count, Self)>,
+    /// Variables that stand in several places.
+    several: Vec<(String, u64)>,
 }
 
 impl Plan {
@@ -103,10 +123,17 @@ impl Plan {
 
     /// What the operation costs with these variables, if its answer may be so large.
     pub(super) fn checked(&self, variables: &Variables) -> Result<Charge, Refusal> {
+        uses::check(&self.several, variables)?;
         let charge = self.charge(variables);
         for (name, most, found, what) in [
             ("ANSWER_VALUES", MAX_VALUES, charge.values, "values"),
-            ("ANSWER_LARGE_PARTS", MAX_LARGE, charge.large, "seat maps or lists of all seats"),
+            ("SCHEMA_VALUES", MAX_SCHEMA_VALUES, charge.schema_values, "values of the schema"),
+            (
+                "ANSWER_LARGE_PARTS",
+                MAX_LARGE,
+                charge.large.saturating_add(charge.of_page),
+                "seat maps, lists of all seats or pages of whole events",
+            ),
         ] {
             if found > most {
                 let message = format!(
@@ -153,6 +180,7 @@ struct Planner<'a, 'w> {
     scope: Scope<'a>,
     work: &'w mut Work,
     operation: &'a Operation<'a>,
+    uses: Uses<'a>,
 }
 
 /// Of an operation that was checked.
@@ -161,13 +189,14 @@ pub(super) fn plan<'a>(
     operation: &'a Operation<'a>,
     work: &mut Work,
 ) -> Checked<Plan> {
-    let mut planner = Planner { scope, work, operation };
+    let mut planner = Planner { scope, work, operation, uses: Uses::default() };
     let mut plan = Plan::default();
     if let Some(root) = scope.types.root(operation.kind) {
         planner.set(&operation.set, root, None, &mut plan)?;
     }
     // A question costs something even if it brings nothing.
     plan.fixed.cost += 1;
+    plan.several = planner.uses.several();
     Ok(plan)
 }
 
@@ -210,20 +239,24 @@ impl<'a> Planner<'a, '_> {
     ) -> Checked {
         let (types, name) = (self.scope.types, field.name.text);
         let Some(known) = types.field(parent, name) else { return Ok(()) };
+        self.uses.count(&field.arguments, self.work)?;
         plan.fixed.values += 1;
         let is_root = types.root(OperationType::Mutation) == Some(parent);
         plan.fixed.cost += if is_root { MUTATION } else { 0 };
         let at = (types.name(parent), name);
-        if LARGE_FIELDS.contains(&at) {
+        let of_past = |field: &Field<'_>| field.arguments.iter().any(|it| it.name.text == "asOf");
+        if LARGE_FIELDS.contains(&at) || (PAST_FIELDS.contains(&at) && of_past(field)) {
             plan.fixed.large += 1;
             plan.fixed.cost += LARGE;
         }
         if field.arguments.iter().any(|given| given.name.text == "asOf") {
             plan.fixed.cost += PAST;
         }
+        plan.fixed.of_page += u64::from(EVENT_FIELDS.contains(&at));
         let Some(set) = &field.set else { return Ok(()) };
         if ["__schema", "__type"].contains(&name) {
             plan.fixed.cost += SCHEMA;
+            plan.fixed.schema_values += schema_size::values(self.scope, field, self.work)?;
             return Ok(());
         }
         let mut each = Plan::default();

@@ -17,9 +17,11 @@ mod lower;
 mod measure;
 mod parser;
 mod rules;
+mod schema_size;
 #[cfg(test)]
 mod tests;
 mod types;
+mod uses;
 mod work;
 
 use std::sync::Arc;
@@ -31,6 +33,7 @@ use async_graphql::{
 use serde::Serialize;
 
 use ast::{Ast, Operation, Selection};
+pub(crate) use coerce::MAX_VALUES;
 use coerce::Wanted;
 pub(crate) use cost::Charge;
 pub use gate::{DocumentGate, NotPassed, Passed, Reason};

@@ -11,9 +11,14 @@ input Gate { name: String! ways: [Way!]! = [IN] count: Int at: Time }
 enum Way { IN OUT }
 scalar Time
 input One @oneOf { id: ID name: String }
+type Event { position: Int data: String raw: String! }
+type EventBatch { events: [Event!]! }
+type _Service { sdl: String }
 type Query {
   viewer: Viewer node(id: ID!): Node show(id: ID!, limit: Int! = 5): Show
-  gate(gate: Gate, ids: [ID!]): Int one(by: One!): Int availability(show: ID!, asOf: Int): Int
+  gate(gate: Gate, ids: [ID!]): Int one(by: One!): Int
+  availability(show: ID!, asOf: Int): Int hold(id: ID!, asOf: Int): Int
+  events(first: Int = 20): EventBatch _service: _Service!
 }
 type Mutation { open(gate: Gate!): Show }
 type Subscription { opened(show: ID): Show closed: Show }
@@ -232,7 +237,7 @@ fn cost_grows_with_pages_and_with_the_values_of_variables() {
     assert_eq!(cost("mutation { open(gate: { name: \"a\" }) { id } }", json!({})), Ok(12));
     // Events are read for it.
     assert_eq!(cost("{ availability(show: 1) }", json!({})), Ok(1));
-    assert_eq!(cost("{ availability(show: 1, asOf: 7) }", json!({})), Ok(10_001));
+    assert_eq!(cost("{ availability(show: 1, asOf: 7) }", json!({})), Ok(10_101));
     let page = "query($n: Int) { show(id: 1) { seats(first: $n) { id } } }";
     assert_eq!(cost(page, json!({ "n": 50 })), Ok(52));
     assert_eq!(cost(page, json!({})), Ok(22));
@@ -243,4 +248,77 @@ fn cost_grows_with_pages_and_with_the_values_of_variables() {
     let deep = "{ show(id: 1) { next { next { next { next { seats(first: 100) { next { next { id \
                 id: id row next { row } } } } } } } } } }";
     assert!(ready(deep, json!({})).is_ok());
+}
+
+fn limit(text: &str, values: serde_json::Value) -> &'static str {
+    match ready(text, values) {
+        Ok(_) => "none",
+        Err(refused) => refused.0[0].limit.map_or("none", |limit| limit.name),
+    }
+}
+
+#[test]
+fn what_is_large_whatever_is_told_of_it_comes_a_few_times_in_one_answer() {
+    let few =
+        |count: usize, each: &dyn Fn(usize) -> String| -> String { (0..count).map(each).collect() };
+    let all: [&dyn Fn(usize) -> String; 5] = [
+        // A page of events is bounded in bytes, so that its length counts for nothing.
+        &|at| format!("e{at}: events(first: 100) {{ events {{ position raw }} }} "),
+        &|at| format!("e{at}: events(first: 1) {{ events {{ data }} }} "),
+        &|at| format!("s{at}: _service {{ sdl }} "),
+        &|at| format!("a{at}: availability(show: 1, asOf: 7) "),
+        &|at| format!("h{at}: hold(id: 1, asOf: 7) "),
+    ];
+    for each in all {
+        assert_eq!(limit(&format!("{{ {} }}", few(8, each)), json!({})), "none", "{}", each(0));
+        let many = format!("{{ {} }}", few(9, each));
+        assert_eq!(limit(&many, json!({})), "ANSWER_LARGE_PARTS", "{}", each(0));
+    }
+    let told = few(9, &|at| format!("r{at}: raw "));
+    let within = format!("{{ events {{ events {{ {told} }} }} }}");
+    assert_eq!(limit(&within, json!({})), "ANSWER_LARGE_PARTS");
+    let now = few(50, &|at| format!("h{at}: hold(id: 1) "));
+    assert_eq!(limit(&format!("{{ {now} }}"), json!({})), "none");
+}
+
+#[test]
+fn what_is_told_of_the_schema_is_counted_over_the_schema() {
+    let count =
+        |text: &str, variables| ready(text, variables).map(|ready| ready.charge.schema_values);
+    let fixed = |text: &str| count(text, json!({}));
+    assert_eq!(fixed("{ __schema { queryType { name } } }"), Ok(3));
+    // A name, the list, and two values with a name each.
+    let way = "{ __type(name: \"Way\") { name enumValues { name } } }";
+    assert_eq!(fixed(way), Ok(1 + 1 + 2 * 2));
+    // Four fields, of which `price(in: String! = "JPY")` alone has an argument, whose type has
+    // another type inside.
+    let seat = "{ __type(name: \"Seat\") { fields { args { type { kind ofType { name } } } } } }";
+    assert_eq!(fixed(seat), Ok(1 + 4 * 2 + 1 + (2 + 1) + (2 + 1)));
+    assert_eq!(fixed("{ __type(name: \"Nothing\") { name } }"), Ok(1));
+    let plain = "{ __schema { types { name kind fields { name type { name } } } } }";
+    let split = "{ __schema { types { ...F ... { kind } } } }
+                 fragment F on __Type { name fields { name ...G } }
+                 fragment G on __Field { type { name } }";
+    assert_eq!(fixed(plain), fixed(split));
+    // Nobody knows yet of which type: `__Type` has most fields.
+    let named = "query($n: String!) { __type(name: $n) { fields { name } } }";
+    assert_eq!(count(named, json!({ "n": "Way" })), Ok(1 + 11 * 2));
+}
+
+#[test]
+fn a_large_value_that_stands_in_many_places_is_refused() {
+    let places = |count: usize| {
+        let each = (0..count).map(|at| format!("s{at}: show(id: $id) {{ name }} "));
+        format!("query($id: ID!) {{ {} }}", each.collect::<String>())
+    };
+    let large = json!({ "id": "x".repeat(7 << 20) });
+    assert_eq!(limit(&places(1), large.clone()), "none");
+    assert_eq!(limit(&places(2), large.clone()), "none");
+    assert_eq!(limit(&places(3), large), "VALUE_BYTES");
+    assert_eq!(limit(&places(50), json!({ "id": "01J" })), "none");
+    let lists = "query($ids: [ID!]) { a: gate(ids: $ids)
+                 b: gate(gate: { name: \"x\" }, ids: $ids) ...F }
+                 fragment F on Query { c: gate(ids: $ids) }";
+    assert_eq!(limit(lists, json!({ "ids": vec!["a"; 100_000] })), "VALUE_BYTES");
+    assert_eq!(limit(lists, json!({ "ids": vec!["a"; 1_000] })), "none");
 }

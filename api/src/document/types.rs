@@ -249,11 +249,27 @@ impl Types {
     }
 
     pub(super) fn root(&self, kind: OperationType) -> Option<TypeId> {
-        self.roots[match kind {
+        self.root_at(match kind {
             OperationType::Query => 0,
             OperationType::Mutation => 1,
             OperationType::Subscription => 2,
-        }]
+        })
+    }
+
+    /// The root of queries, of mutations or of subscriptions.
+    pub(super) fn root_at(&self, at: usize) -> Option<TypeId> {
+        self.roots.get(at).copied().flatten()
+    }
+
+    /// Every type that can be named.
+    pub(super) fn all(&self) -> impl Iterator<Item = TypeId> + use<> {
+        let meta = self.meta;
+        (0..self.types.len() as u32).map(TypeId).filter(move |id| *id != meta)
+    }
+
+    /// Whether an object implements an interface or is a member of a union.
+    pub(super) fn is_kind_of(&self, object: TypeId, of: TypeId) -> bool {
+        object != of && self.is_object(object) && self.def(of).objects.contains(&object)
     }
 
     fn def(&self, id: TypeId) -> &TypeDef {

@@ -9,15 +9,19 @@ use axum::{
 };
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-use super::{App, problem};
-use crate::faults::Fault;
+use super::{App, graphql, problem, with_extensions};
+use crate::{document::MAX_VALUES, faults::Fault};
 
 /// Most bytes of a body: a seat map of 80,000 seats fits.
 const MAX_BODY: usize = 8 << 20;
-/// A body of more bytes needs a place among [`LARGE_BODIES`].
+/// A body of more bytes needs a key, and a place among [`LARGE_BODIES`].
 const LARGE_BODY: usize = 32 << 10;
 /// Most KiB of large bodies in hand at once, over all requests.
 pub(super) const LARGE_BODIES: usize = 64 << 10;
+/// What a value of the body takes in memory, about, however short its text is.
+const VALUE_BYTES: usize = 128;
+/// Values of a request beside its variables.
+const ENVELOPE: usize = 16;
 /// A body takes no longer than this to arrive.
 const ARRIVAL: Duration = Duration::from_secs(30);
 
@@ -33,18 +37,32 @@ pub(super) async fn read(
         return Err(refused);
     }
     let length = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
-    let most = length.map_or(MAX_BODY, |length| length.min(MAX_BODY));
-    let room = if most > LARGE_BODY {
-        let kib = most.div_ceil(1 << 10) as u32;
-        let room = app.large_bodies.clone().try_acquire_many_owned(kib);
-        Some(room.map_err(|_| super::fault(StatusCode::SERVICE_UNAVAILABLE, &Fault::Busy))?)
-    } else {
-        None
-    };
-    match timeout(ARRIVAL, to_bytes(body, most)).await {
-        Ok(Ok(body)) => Ok((body, room)),
+    let (mut bound, mut room) = (MAX_BODY, None);
+    if length.is_none_or(|length| length > LARGE_BODY) {
+        // Nobody without a key keeps others from sending what is large.
+        match (graphql::caller(app, headers).await?, length) {
+            (Some(_), _) => {
+                room = Some(room_for(app, length.unwrap_or(bound).min(bound)).map_err(busy)?)
+            }
+            (None, Some(_)) => return Err(graphql::unauthenticated(&Fault::NoKey)),
+            (None, None) => bound = LARGE_BODY,
+        }
+    }
+    match timeout(ARRIVAL, to_bytes(body, bound)).await {
+        Ok(Ok(body)) => {
+            if let Some(room) = &mut room {
+                let values = values(&body);
+                if values > MAX_VALUES + ENVELOPE {
+                    return Err(too_many_values(values));
+                }
+                // A body of small values is many times as large once it is read.
+                let more = (values * VALUE_BYTES).saturating_sub(body.len());
+                room.merge(room_for(app, more).map_err(busy)?);
+            }
+            Ok((body, room))
+        }
         Ok(Err(_)) => {
-            let message = format!("The body is cut off, or has more than {MAX_BODY} bytes.");
+            let message = format!("The body is cut off, or has more than {bound} bytes.");
             Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "BAD_REQUEST", &message))
         }
         Err(_) => {
@@ -52,6 +70,53 @@ pub(super) async fn read(
             Err(problem(StatusCode::REQUEST_TIMEOUT, "BAD_REQUEST", &message))
         }
     }
+}
+
+fn room_for(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Fault> {
+    let kib = bytes.div_ceil(1 << 10) as u32;
+    app.large_bodies.clone().try_acquire_many_owned(kib).map_err(|_| Fault::Busy)
+}
+
+fn busy(fault: Fault) -> Response {
+    super::fault(StatusCode::SERVICE_UNAVAILABLE, &fault)
+}
+
+/// How many values a JSON text has, lists and objects included. Of what is no JSON it says
+/// something, too: whoever reads it finds that out.
+fn values(text: &[u8]) -> usize {
+    let (mut values, mut in_string, mut is_escaped, mut is_opened) = (1, false, false, false);
+    for byte in text {
+        if in_string {
+            match byte {
+                _ if is_escaped => is_escaped = false,
+                b'\\' => is_escaped = true,
+                b'"' => in_string = false,
+                _ => {}
+            }
+            continue;
+        }
+        if byte.is_ascii_whitespace() {
+            continue;
+        }
+        // A list or object with anything in it has one element more than commas.
+        values += usize::from(is_opened && !matches!(byte, b']' | b'}'));
+        is_opened = matches!(byte, b'[' | b'{');
+        match byte {
+            b'"' => in_string = true,
+            b',' => values += 1,
+            _ => {}
+        }
+    }
+    values
+}
+
+fn too_many_values(found: usize) -> Response {
+    let message = format!(
+        "The body has {found} values; the variables may have {MAX_VALUES}. Send several requests."
+    );
+    let limit = serde_json::json!({ "name": "VALUES", "most": MAX_VALUES, "found": found });
+    let extensions = serde_json::json!({ "code": "BAD_REQUEST", "limit": limit });
+    with_extensions(StatusCode::BAD_REQUEST, &message, &extensions)
 }
 
 /// A page of another site can send any other media type with its visitor's rights and without
@@ -88,4 +153,34 @@ fn is_json(headers: &HeaderMap) -> bool {
                 value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
             })
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_without_reading_them() {
+        for (text, count) in [
+            ("7", 1),
+            ("[]", 1),
+            ("{ }", 1),
+            ("[1, 2,3]", 4),
+            (r#"{"a": 1, "b": [ [], {}, "x,[{" ]}"#, 6),
+            (r#"["\"", "\\", "]"]"#, 4),
+            (r#"{"query": "{ a(b: [1, 2]) }", "variables": {"x": null}}"#, 4),
+        ] {
+            let read: serde_json::Value = serde_json::from_str(text).unwrap();
+            assert_eq!((values(text.as_bytes()), counted(&read)), (count, count), "{text}");
+        }
+        assert!(values(b"]],[{\"") < 8, "what is no JSON");
+    }
+
+    fn counted(value: &serde_json::Value) -> usize {
+        1 + match value {
+            serde_json::Value::Array(values) => values.iter().map(counted).sum(),
+            serde_json::Value::Object(fields) => fields.values().map(counted).sum(),
+            _ => 0,
+        }
+    }
 }

@@ -31,7 +31,10 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
     }
     match app.api.models.status().await {
         Ok(projections) => reasons.extend(projections.iter().filter_map(trouble)),
-        Err(error) => reasons.push(error.to_string()),
+        Err(error) => {
+            tracing::warn!(%error, "the read models do not say how they are");
+            reasons.push("the read models do not say how they are".to_owned());
+        }
     }
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -39,15 +42,16 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
     (status, Json(serde_json::json!({ "status": word, "reasons": reasons }))).into_response()
 }
 
+/// In words for anybody: what an event says that cannot be folded is its organizer's, and operators
+/// see it in `projections`.
 fn trouble(projection: &ProjectionStatus) -> Option<String> {
     let name = projection.name;
     match &projection.state {
-        RunState::Stopped(poison) => Some(format!(
-            "the read model {name} stopped at position {}: {}",
-            poison.position, poison.reason
-        )),
-        RunState::Retrying { reason, .. } => {
-            Some(format!("the read model {name} cannot go on just now: {reason}"))
+        RunState::Stopped(poison) => {
+            Some(format!("the read model {name} stopped at position {}", poison.position))
+        }
+        RunState::Retrying { .. } => {
+            Some(format!("the read model {name} cannot reach the events or its rows just now"))
         }
         // Somebody paused it on purpose; what it serves stays whole.
         RunState::Paused => None,

@@ -34,6 +34,8 @@ use crate::{
 
 /// Most operations at once over all connections.
 pub(super) const ALL_OPERATIONS: usize = 4_096;
+/// So many of them are for keys that have less than a quarter: no key takes all.
+const FOR_OTHERS: usize = ALL_OPERATIONS / 4;
 /// Most bytes of a message, which is one request. Larger ones go over plain HTTP.
 pub(super) const MAX_MESSAGE: usize = 128 << 10;
 
@@ -161,6 +163,10 @@ pub(super) fn admit(
         return Err(Refusal::Fault(Fault::NoKey));
     }
     let key = caller.as_ref().map(|caller| caller.key);
+    let is_scarce = app.operations.available_permits() < FOR_OTHERS;
+    if is_scarce && app.limits.operations(key) >= FOR_OTHERS as u64 {
+        return Err(Refusal::Fault(Fault::Busy));
+    }
     let pass = app.limits.enter(key, ready.charge.cost).map_err(|throttled| {
         app.metrics.throttled();
         Refusal::Throttled(throttled)

@@ -107,7 +107,7 @@ macro_rules! connection {
             #[doc = $edge_doc]
             #[derive(async_graphql::SimpleObject)]
             pub struct $edge {
-                /// Its place in the list, which inserts do not move. Opaque.
+                /// Its place in the list, which inserts do not move. Opaque: `WzI4XQ`.
                 pub cursor: String,
                 /// The element.
                 pub node: $node,

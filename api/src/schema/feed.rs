@@ -24,6 +24,8 @@ use crate::{faults::Fault, ports::ApiContext};
 const CHUNK: usize = 1_000;
 /// Most events that one request looks at, also when few of them are wanted.
 const MAX_LOOKED_AT: usize = 20_000;
+/// Most bytes of events in one answer, unless a single one has more.
+const MAX_BYTES: usize = 4 << 20;
 /// Most kinds in one filter.
 const MAX_KINDS: usize = 50;
 /// How long the live feed waits after a failure before it goes on where it was.
@@ -64,7 +66,7 @@ impl Wanted {
     }
 
     /// Cheap checks first: what is not wanted is not decoded.
-    fn pick(&self, event: &StoredEvent) -> Option<Event> {
+    fn pick(&self, event: &Arc<StoredEvent>) -> Option<Event> {
         let of_kind = self.kinds.is_empty() || self.kinds.iter().any(|kind| *kind == event.kind);
         if !of_kind || self.stream.is_some_and(|stream| stream != event.stream) {
             return None;
@@ -72,7 +74,7 @@ impl Wanted {
         if self.sees.is_some() && event.decoded().ok()?.meta.organizer != self.sees {
             return None;
         }
-        Event::from_stored(event)
+        Event::from_stored(event.clone())
     }
 }
 
@@ -81,7 +83,8 @@ fn unavailable(error: &FeedError) -> Fault {
     Fault::ReadsUnavailable
 }
 
-/// Wanted events after a position; how far was looked; and the newest position.
+/// Wanted events after a position, fewer than asked for where they are large; how far was looked;
+/// and the newest position.
 pub(crate) async fn read(
     api: &ApiContext,
     wanted: &Wanted,
@@ -89,13 +92,19 @@ pub(crate) async fn read(
     first: usize,
 ) -> Result<(Vec<Event>, Position, Position), Fault> {
     let head = api.feed.head().await.map_err(|error| unavailable(&error))?;
-    let mut events = Vec::new();
-    let (mut up_to, mut looked_at) = (after, 0);
+    let mut events: Vec<Event> = Vec::new();
+    let (mut up_to, mut looked_at, mut bytes) = (after, 0, 0);
     while looked_at < MAX_LOOKED_AT {
         let batch = api.feed.read_all(up_to, CHUNK).await.map_err(|error| unavailable(&error))?;
         for event in &batch {
+            if let Some(event) = wanted.pick(event) {
+                bytes += event.bytes();
+                if bytes > MAX_BYTES && !events.is_empty() {
+                    return Ok((events, up_to, head.max(up_to)));
+                }
+                events.push(event);
+            }
             up_to = event.position;
-            events.extend(wanted.pick(event));
             if events.len() == first {
                 return Ok((events, up_to, head.max(up_to)));
             }
@@ -183,5 +192,5 @@ pub(crate) fn follow(
         }
     })
     .flatten()
-    .inspect(move |event: &Event| place.reached.store(event.position.0.0, Ordering::Release))
+    .inspect(move |event: &Event| place.reached.store(event.at().0, Ordering::Release))
 }

@@ -132,6 +132,19 @@ pub enum RefundPolicy {
     Nothing,
 }
 
+impl RefundPolicy {
+    /// What the buyer is credited for cancelled items of these prices.
+    pub fn credit_minor(self, prices: impl Iterator<Item = u64>) -> u64 {
+        match self {
+            Self::Full => prices.fold(0, u64::saturating_add),
+            Self::KeepFeeMinor(fee) => {
+                prices.map(|price| price.saturating_sub(fee)).fold(0, u64::saturating_add)
+            }
+            Self::Nothing => 0,
+        }
+    }
+}
+
 /// `cancellation-requested`
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CancellationRequested {

@@ -243,14 +243,7 @@ impl State {
 
     /// What the buyer is credited when these items of the pending cancellation are cancelled.
     pub(super) fn credit_minor(&self, policy: RefundPolicy, items: &[u16]) -> u64 {
-        let prices = items.iter().filter_map(|n| self.item(*n)).map(|i| i.item.price_minor);
-        match policy {
-            RefundPolicy::Full => prices.fold(0, u64::saturating_add),
-            RefundPolicy::KeepFeeMinor(fee) => {
-                prices.map(|price| price.saturating_sub(fee)).fold(0, u64::saturating_add)
-            }
-            RefundPolicy::Nothing => 0,
-        }
+        policy.credit_minor(items.iter().filter_map(|n| self.item(*n)).map(|i| i.item.price_minor))
     }
 
     fn payment_mut(&mut self, payment: &PaymentId) -> &mut OrderPayment {

@@ -22,7 +22,8 @@ use crate::{
     origins::{AnyOrigins, Origins, PackedId, ShowNumber, ShowNumbers},
     page::{Page, PageRequest, QueryError},
     postings::{
-        BLOCK_TABLE, Elements, List, Lists, Postings, TAIL_TABLE, Wanted, events_at, first_events,
+        BLOCK_TABLE, Elements, List, Lists, Postings, TAIL_TABLE, Taken, Wanted, events_within,
+        first_events,
     },
     projection::{Fold, Inconsistent, Projection},
 };
@@ -328,8 +329,8 @@ pub struct AuditEntry {
     pub cause: Option<EventId>,
     /// The first event of the chain that led here.
     pub correlation: Option<EventId>,
-    /// The event's JSON, as stored.
-    pub data: String,
+    /// The event, with its JSON as stored.
+    pub stored: Arc<StoredEvent>,
 }
 
 impl AuditEntry {
@@ -371,7 +372,7 @@ impl AuditEntry {
                 key: meta.key.clone(),
                 cause: meta.cause,
                 correlation: meta.correlation,
-                data: String::from_utf8_lossy(&event.data).into_owned(),
+                stored: event.clone(),
             })
         };
         Ok(events.iter().filter_map(entry).collect())
@@ -411,19 +412,19 @@ struct Entries<'a> {
 impl Elements for Entries<'_> {
     type Element = AuditEntry;
 
-    fn at(&self, positions: Vec<u64>) -> BoxFuture<'_, Result<Vec<(u64, AuditEntry)>, QueryError>> {
+    fn at(
+        &self,
+        positions: Vec<u64>,
+        room: usize,
+    ) -> BoxFuture<'_, Result<Taken<AuditEntry>, QueryError>> {
         async move {
-            let events = events_at(self.feed, positions.clone()).await?;
-            let entries = AuditEntry::read(self.feed, events, self.show).await?;
+            let found = events_within(self.feed, &positions, room).await?;
+            let entries = AuditEntry::read(self.feed, found.events, self.show).await?;
             // Another order may have the same tag.
             let is_asked = |entry: &AuditEntry| self.order.is_none() || entry.order == self.order;
-            let mut entries: HashMap<u64, AuditEntry> = entries
-                .into_iter()
-                .filter(is_asked)
-                .map(|entry| (entry.position.0, entry))
-                .collect();
-            let found = positions.into_iter();
-            Ok(found.filter_map(|at| Some((at, entries.remove(&at)?))).collect())
+            let entries = entries.into_iter().filter(is_asked);
+            let elements = entries.map(|entry| (entry.position.0, entry)).collect();
+            Ok(Taken { elements, looked_at: found.looked_at, bytes: found.bytes })
         }
         .boxed()
     }

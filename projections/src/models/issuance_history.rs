@@ -25,7 +25,8 @@ use crate::{
     origins::{AnyOrigins, Origins, PackedId, ShowNumber, ShowNumbers},
     page::{Page, PageRequest, QueryError},
     postings::{
-        BLOCK_TABLE, Elements, List, Lists, Postings, TAIL_TABLE, Wanted, events_at, first_events,
+        BLOCK_TABLE, Elements, List, Lists, Postings, TAIL_TABLE, Taken, Wanted, events_within,
+        first_events,
     },
     projection::{Fold, Inconsistent, Projection},
 };
@@ -322,13 +323,13 @@ impl IssuanceEntry {
     }
 }
 
-/// The acts at these positions: what an act did stands in its ticket's events up to it.
-async fn acts_at(
+/// What these events did: that stands in their tickets' events up to them.
+async fn acts_of(
     feed: &dyn EventFeed,
-    positions: Vec<u64>,
+    events: &[Arc<StoredEvent>],
 ) -> Result<HashMap<u64, IssuanceEntry>, FeedError> {
     let mut tickets: HashMap<StreamId, u64> = HashMap::new();
-    for event in events_at(feed, positions).await? {
+    for event in events {
         let last = tickets.entry(event.stream).or_default();
         *last = event.version.max(*last);
     }
@@ -379,13 +380,16 @@ impl Elements for Acts<'_> {
     fn at(
         &self,
         positions: Vec<u64>,
-    ) -> BoxFuture<'_, Result<Vec<(u64, IssuanceEntry)>, QueryError>> {
+        room: usize,
+    ) -> BoxFuture<'_, Result<Taken<IssuanceEntry>, QueryError>> {
         async move {
-            let mut acts = acts_at(self.feed, positions.clone()).await?;
+            let found = events_within(self.feed, &positions, room).await?;
+            let mut acts = acts_of(self.feed, &found.events).await?;
             // Another order may have the same tag.
             acts.retain(|_, act| self.order.is_none_or(|order| act.issued_for.order == order));
-            let found = positions.into_iter();
-            Ok(found.filter_map(|at| Some((at, acts.remove(&at)?))).collect())
+            let elements = positions.into_iter();
+            let elements = elements.filter_map(|at| Some((at, acts.remove(&at)?))).collect();
+            Ok(Taken { elements, looked_at: found.looked_at, bytes: found.bytes })
         }
         .boxed()
     }

@@ -9,7 +9,7 @@ use hakken_domain::{
         BuyerRef, CancellationId, HoldId, MoneyRef, OrderId, OrganizerId, PaymentId, PaymentMethod,
         Reason, RefundId, ShowId,
     },
-    order::{Item, RefundCause},
+    order::{Item, RefundCause, RefundPolicy},
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ use crate::{
 /// The projection.
 pub const ORDERS: Projection = Projection {
     name: "orders",
-    version: 1,
+    version: 2,
     tables: &[&TABLE, &BY_SHOW, &REFUNDS],
     streams: &[StreamKind::Order],
     passes_over: &[],
@@ -207,6 +207,8 @@ pub struct PendingCancellation {
     pub cancellation: CancellationId,
     /// Which items.
     pub items: Vec<u16>,
+    /// What the buyer is to get back.
+    pub refund: RefundPolicy,
     /// Why.
     pub reason: Reason,
 }
@@ -232,6 +234,8 @@ pub struct OrderView {
     pub captured_minor: u64,
     /// What payers' banks took back.
     pub reversed_minor: u64,
+    /// What need not be paid any more since its item was cancelled while the order was in debt.
+    pub waived_minor: u64,
     /// What is to go out and has not failed to.
     pub refund_requested_minor: u64,
     /// What has gone out.
@@ -254,6 +258,21 @@ pub struct OrderView {
 }
 
 impl OrderView {
+    /// What came in, less what payers' banks took back.
+    pub fn paid_minor(&self) -> u64 {
+        self.captured_minor.saturating_sub(self.reversed_minor)
+    }
+
+    /// What is still to be paid; nothing once the order is over. The rules say the same.
+    pub fn due_minor(&self) -> u64 {
+        match self.status {
+            OrderStatus::Unfulfilled | OrderStatus::Cancelled => 0,
+            OrderStatus::Pending | OrderStatus::Paid | OrderStatus::Confirmed => {
+                self.total_minor.saturating_sub(self.waived_minor).saturating_sub(self.paid_minor())
+            }
+        }
+    }
+
     fn shows(&self) -> Vec<ShowId> {
         let mut shows: Vec<ShowId> = self.items.iter().map(|item| item.item.show).collect();
         shows.sort_unstable();

@@ -1,14 +1,9 @@
-//! Finding events by lists of positions, and reading them from the log.
+//! Finding events by lists of positions.
 
-use std::{collections::HashMap, sync::Arc};
+use futures_util::future::BoxFuture;
+use hakken_domain::{envelope::Position, time::Timestamp};
 
-use futures_util::{StreamExt, TryStreamExt, future::BoxFuture, stream};
-use hakken_domain::{
-    envelope::{Position, StoredEvent, StreamId},
-    time::Timestamp,
-};
-
-use super::{BLOCK_TABLE, List, Packed, TAIL_TABLE};
+use super::{BLOCK_TABLE, List, Packed, TAIL_TABLE, log::first_since};
 use crate::{
     cache::bad,
     engine::Lease,
@@ -18,12 +13,9 @@ use crate::{
     rows::{Filter, Query, RowError, Table, Value},
 };
 
-/// Positions that lie so near each other are read together.
-const NEAR: u64 = 16;
-/// Reads of the log that are under way at once.
-const READS: usize = 4;
-/// Events of a stream that are read at once.
-const STREAM_PAGE: usize = 1_000;
+/// Most bytes of events that one page brings into memory, unless a single one has more: a page of
+/// large events has fewer elements than were asked for, and says that there are more.
+const PAGE_BYTES: usize = 4 << 20;
 
 /// One condition on events.
 pub(crate) enum Wanted {
@@ -38,13 +30,27 @@ pub(crate) enum Wanted {
 /// Elements with their positions.
 pub(crate) type Placed<T> = Vec<(u64, T)>;
 
+/// Elements that were read.
+pub(crate) struct Taken<T> {
+    /// In the order of the positions, without what is none after all.
+    pub(crate) elements: Placed<T>,
+    /// At so many of the positions was looked, at least at one: for the others there was no room.
+    pub(crate) looked_at: usize,
+    /// The bytes that were read.
+    pub(crate) bytes: usize,
+}
+
 /// What stands at positions.
 pub(crate) trait Elements: Sync {
     /// One element.
     type Element: Send;
 
-    /// The elements at these positions, in their order, without what is none after all.
-    fn at(&self, positions: Vec<u64>) -> BoxFuture<'_, Result<Placed<Self::Element>, QueryError>>;
+    /// The elements at the first of these positions, as far as they have room in so many bytes.
+    fn at(
+        &self,
+        positions: Vec<u64>,
+        room: usize,
+    ) -> BoxFuture<'_, Result<Taken<Self::Element>, QueryError>>;
 }
 
 /// Which way one goes along the positions.
@@ -52,6 +58,16 @@ pub(crate) trait Elements: Sync {
 enum Way {
     Up,
     Down,
+}
+
+impl Way {
+    /// The next position after this one; none at the end.
+    fn behind(self, position: u64) -> Option<u64> {
+        match self {
+            Self::Up => position.checked_add(1),
+            Self::Down => position.checked_sub(1),
+        }
+    }
 }
 
 /// Positions that meet one condition.
@@ -178,16 +194,22 @@ impl<'a> Lists<'a> {
         // Reading towards the front of a list is reading the turned list forwards.
         let descends = (request.sort == Sort::Descending) == forward;
         let (way, back) = if descends { (Way::Down, Way::Up) } else { (Way::Up, Way::Down) };
-        let mut found = self.some(way, after, count + 1, elements).await?;
-        let more = found.len() > count;
+        let (mut found, is_cut) = self.some(way, after, count + 1, elements).await?;
+        let more = match found.last() {
+            // What had no room may be none after all.
+            Some((last, _)) if is_cut => {
+                !self.some(way, Some(*last), 1, elements).await?.0.is_empty()
+            }
+            _ => found.len() > count,
+        };
         found.truncate(count);
         let behind = match (after, found.first()) {
             (None, _) => false,
             (Some(_), Some((first, _))) => {
-                !self.some(back, Some(*first), 1, elements).await?.is_empty()
+                !self.some(back, Some(*first), 1, elements).await?.0.is_empty()
             }
             // Nothing ahead of the cursor: is there anything at it or behind it?
-            (Some(_), None) => !self.some(back, None, 1, elements).await?.is_empty(),
+            (Some(_), None) => !self.some(back, None, 1, elements).await?.0.is_empty(),
         };
         if !forward {
             found.reverse();
@@ -200,22 +222,23 @@ impl<'a> Lists<'a> {
         Ok(Page { edges, has_next, has_previous })
     }
 
-    /// The first so many elements on the way, behind a position or from the beginning.
+    /// The first so many elements on the way, behind a position or from the beginning; true if
+    /// there are fewer because they had no room, and more would follow.
     async fn some<E: Elements>(
         &self,
         way: Way,
         after: Option<u64>,
         count: usize,
         elements: &E,
-    ) -> Result<Vec<(u64, E::Element)>, QueryError> {
+    ) -> Result<(Placed<E::Element>, bool), QueryError> {
         let mut cursors = self.cursors().await?;
         let mut next = match (way, after) {
             (Way::Up, None) => Some(self.first),
-            (Way::Up, Some(after)) => after.checked_add(1).map(|next| next.max(self.first)),
+            (Way::Up, Some(after)) => way.behind(after).map(|next| next.max(self.first)),
             (Way::Down, None) => Some(self.last),
-            (Way::Down, Some(after)) => after.checked_sub(1).map(|next| next.min(self.last)),
+            (Way::Down, Some(after)) => way.behind(after).map(|next| next.min(self.last)),
         };
-        let mut found = Vec::new();
+        let (mut found, mut room) = (Vec::new(), PAGE_BYTES);
         while found.len() < count && next.is_some() {
             let mut positions = Vec::new();
             while found.len() + positions.len() < count
@@ -228,16 +251,26 @@ impl<'a> Lists<'a> {
                     break;
                 };
                 positions.push(position);
-                next = match way {
-                    Way::Up => position.checked_add(1),
-                    Way::Down => position.checked_sub(1),
-                };
+                next = way.behind(position);
             }
-            if !positions.is_empty() {
-                found.extend(elements.at(positions).await?);
+            if positions.is_empty() {
+                break;
+            }
+            if room == 0 && !found.is_empty() {
+                return Ok((found, true));
+            }
+            let taken = elements.at(positions.clone(), room).await?;
+            found.extend(taken.elements);
+            room = room.saturating_sub(taken.bytes);
+            if let Some(left) = positions.get(taken.looked_at) {
+                if !found.is_empty() {
+                    return Ok((found, true));
+                }
+                // What was read is none after all, and makes room for what follows it.
+                (next, room) = (Some(*left), PAGE_BYTES);
             }
         }
-        Ok(found)
+        Ok((found, false))
     }
 }
 
@@ -412,80 +445,4 @@ impl ListCursor {
 
 fn signed(position: u64) -> i64 {
     i64::try_from(position).unwrap_or(i64::MAX)
-}
-
-/// The events at these positions, in the order of the log; those that are missing are left out.
-pub(crate) async fn events_at(
-    feed: &dyn EventFeed,
-    mut positions: Vec<u64>,
-) -> Result<Vec<Arc<StoredEvent>>, FeedError> {
-    positions.sort_unstable();
-    let runs: Vec<Vec<u64>> =
-        positions.chunk_by(|before, next| next - before <= NEAR).map(<[u64]>::to_vec).collect();
-    let read = stream::iter(runs).map(|run| async move {
-        let (mut found, mut at) = (Vec::with_capacity(run.len()), run[0].saturating_sub(1));
-        let last = run[run.len() - 1];
-        while at < last {
-            let limit = usize::try_from(last - at).unwrap_or(usize::MAX);
-            let events = feed.read_all(Position(at), limit).await?;
-            let Some(end) = events.last() else { break };
-            at = end.position.0;
-            found.extend(
-                events.into_iter().filter(|event| run.binary_search(&event.position.0).is_ok()),
-            );
-        }
-        Ok(found)
-    });
-    let runs: Vec<Vec<Arc<StoredEvent>>> = read.buffered(READS).try_collect().await?;
-    Ok(runs.concat())
-}
-
-/// The first events of each of these streams up to a version, oldest first.
-pub(crate) async fn first_events(
-    feed: &dyn EventFeed,
-    streams: HashMap<StreamId, u64>,
-) -> Result<HashMap<StreamId, Vec<Arc<StoredEvent>>>, FeedError> {
-    let read = stream::iter(streams).map(|(stream, last)| async move {
-        let mut found: Vec<Arc<StoredEvent>> = Vec::new();
-        while let after = found.last().map_or(0, |event| event.version)
-            && after < last
-        {
-            let limit = usize::try_from(last - after).unwrap_or(usize::MAX).min(STREAM_PAGE);
-            let events = feed.read_stream(stream, after, limit).await?;
-            if events.is_empty() {
-                break;
-            }
-            found.extend(events);
-        }
-        Ok((stream, found))
-    });
-    read.buffer_unordered(READS).try_collect().await
-}
-
-/// The first position up to `last` that was recorded then or later. Recorded times never run
-/// backwards, so halving finds it.
-async fn first_since(
-    feed: &dyn EventFeed,
-    time: Timestamp,
-    last: u64,
-) -> Result<Option<u64>, FeedError> {
-    // Up to `before` everything is earlier; what is at `found` is not.
-    let (mut before, mut found) = (0, None);
-    let mut end = last;
-    while before < end {
-        let middle = before + (end - before) / 2;
-        match feed.read_all(Position(middle), 1).await?.first() {
-            Some(event) if event.position.0 <= end && event.recorded_at < time => {
-                before = event.position.0;
-            }
-            Some(event) => {
-                if event.position.0 <= last && event.recorded_at >= time {
-                    found = Some(event.position.0);
-                }
-                end = middle;
-            }
-            None => end = middle,
-        }
-    }
-    Ok(found)
 }

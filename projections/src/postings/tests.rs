@@ -12,7 +12,9 @@ use hakken_domain::{
     time::Timestamp,
 };
 
-use super::{BLOCK_TABLE, Elements, List, Lists, Packed, Postings, TAIL_TABLE, Wanted};
+use super::{
+    BLOCK_TABLE, Elements, List, Lists, Packed, Postings, TAIL_TABLE, Taken, Wanted, events_within,
+};
 use crate::{
     PageRequest, QueryError,
     cache::AnyRows,
@@ -89,8 +91,113 @@ struct Themselves;
 
 impl Elements for Themselves {
     type Element = u64;
-    fn at(&self, positions: Vec<u64>) -> BoxFuture<'_, Result<Vec<(u64, u64)>, QueryError>> {
-        async { Ok(positions.into_iter().map(|at| (at, at)).collect()) }.boxed()
+    fn at(&self, positions: Vec<u64>, _: usize) -> BoxFuture<'_, Result<Taken<u64>, QueryError>> {
+        let looked_at = positions.len();
+        let elements = positions.into_iter().map(|at| (at, at)).collect();
+        async move { Ok(Taken { elements, looked_at, bytes: 0 }) }.boxed()
+    }
+}
+
+/// Positions that weigh much: of the larger ones a few fill a page. Some are none after all.
+struct Heavy;
+
+fn weight(at: u64) -> usize {
+    if at.is_multiple_of(7) { 3 << 20 } else { 1_000 }
+}
+
+fn is_none(at: u64) -> bool {
+    at.is_multiple_of(3)
+}
+
+impl Elements for Heavy {
+    type Element = u64;
+    fn at(
+        &self,
+        positions: Vec<u64>,
+        room: usize,
+    ) -> BoxFuture<'_, Result<Taken<u64>, QueryError>> {
+        let mut taken = Taken { elements: Vec::new(), looked_at: 0, bytes: 0 };
+        for at in positions {
+            if taken.looked_at > 0 && taken.bytes + weight(at) > room {
+                break;
+            }
+            taken.looked_at += 1;
+            taken.bytes += weight(at);
+            if !is_none(at) {
+                taken.elements.push((at, at));
+            }
+        }
+        async move { Ok(taken) }.boxed()
+    }
+}
+
+#[tokio::test]
+async fn pages_of_heavy_elements_end_early_and_lose_nothing() {
+    let (lease, plain) = written(1, 8_000).await;
+    let every: Vec<u64> = plain[&0].iter().map(|(at, _)| *at).filter(|at| !is_none(*at)).collect();
+    for (newest_first, is_forward) in [(false, true), (true, true), (false, false), (true, false)] {
+        let (mut seen, mut cursor, mut early) = (Vec::new(), None, 0);
+        loop {
+            let mut lists = Lists::up_to(&lease, Position(u64::MAX));
+            lists.and(Wanted::In(list(0), None));
+            let (first, last) = (crate::Slice::First(40), crate::Slice::Last(40));
+            let request = PageRequest {
+                slice: if is_forward { first } else { last },
+                cursor: cursor.clone(),
+                sort: if newest_first { crate::Sort::Descending } else { crate::Sort::Ascending },
+            };
+            let page = lists.page(&request, &Heavy).await.expect("a page");
+            let mut found: Vec<u64> = page.edges.iter().map(|edge| edge.node).collect();
+            let bytes: usize = found.iter().map(|at| weight(*at)).sum();
+            assert!(bytes <= 4 << 20, "{bytes} bytes: {found:?}");
+            let more = if is_forward { page.has_next } else { page.has_previous };
+            let end = if is_forward { page.edges.last() } else { page.edges.first() };
+            let Some(end) = end else { panic!("an empty page after {}", seen.len()) };
+            cursor = Some(end.cursor.clone());
+            early += usize::from(more && found.len() < 40);
+            if !is_forward {
+                found.reverse();
+            }
+            seen.extend(found);
+            if !more {
+                break;
+            }
+        }
+        let mut expected = every.clone();
+        if newest_first == is_forward {
+            expected.reverse();
+        }
+        assert_eq!(seen, expected, "newest first: {newest_first}, forward: {is_forward}");
+        assert!(early > 10, "only {early} pages ended early");
+    }
+}
+
+#[tokio::test]
+async fn no_more_events_are_read_at_once_than_have_room() {
+    let feed = crate::testing::MemoryFeed::new();
+    let stream = hakken_domain::envelope::StreamId::gate(show(1));
+    for at in 1..=400_usize {
+        let bytes = if at.is_multiple_of(10) { 100_000 } else { 100 };
+        feed.record_raw(stream, "code-refused", 1, &vec![b' '; bytes]);
+    }
+    // Near each other and far, and some that are missing.
+    let up: Vec<u64> = (1..=60).chain((80..=390).step_by(5)).chain([420, 430]).collect();
+    let down: Vec<u64> = up.iter().rev().copied().collect();
+    for positions in [up, down] {
+        for room in [1, 150_000, 1_000_000, usize::MAX] {
+            let (mut left, mut seen, mut rounds) = (positions.as_slice(), Vec::new(), 0);
+            while !left.is_empty() {
+                let found = events_within(&*feed, left, room).await.expect("events");
+                assert!(found.looked_at > 0, "it goes on");
+                assert!(found.bytes <= room || found.events.len() == 1, "{} bytes", found.bytes);
+                seen.extend(found.events.iter().map(|event| event.position.0));
+                left = &left[found.looked_at..];
+                rounds += 1;
+            }
+            let there = positions.iter().copied().filter(|at| *at <= 400);
+            assert_eq!(seen, there.collect::<Vec<_>>(), "room for {room}");
+            assert_eq!(rounds == 1, room == usize::MAX, "{rounds} rounds for {room}");
+        }
     }
 }
 

@@ -1,8 +1,9 @@
-//! The page `/ops` in a real browser: Chromium, told what to do by `tests/clients/ops.js`.
+//! The pages in a real browser: Chromium, told what to do by `tests/clients/ops.js` and
+//! `graphiql.js`.
 
 use std::process::Command;
 
-use super::{finished, installed};
+use super::{super::program::Server, finished, installed};
 
 /// The names that Chromium has on various systems.
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
@@ -34,4 +35,19 @@ fn the_page_of_the_operator_shows_sales_rebuilds_and_a_server_that_is_gone() {
         .env("HAKKEN_DATA_DIR", temp.path())
         .env("HAKKEN_CHROMIUM", chromium);
     println!("ops.js: {}", finished(&mut node, "ops.js"));
+}
+
+#[test]
+fn graphiql_has_a_first_query_a_place_for_the_key_and_the_docs_open() {
+    let Some(chromium) = chromium() else { return };
+    let Some(folder) = installed() else { return };
+    let temp = tempfile::tempdir().unwrap();
+    let server = Server::start(temp.path());
+    let mut node = Command::new("node");
+    node.arg("graphiql.js")
+        .current_dir(folder)
+        .env("HAKKEN_URL", &server.url)
+        .env("HAKKEN_KEY", server.key.as_deref().unwrap_or_default())
+        .env("HAKKEN_CHROMIUM", chromium);
+    println!("graphiql.js: {}", finished(&mut node, "graphiql.js"));
 }

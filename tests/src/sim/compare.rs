@@ -136,14 +136,15 @@ pub async fn order(engine: &Engine, read: &ReadModels, order: OrderId) -> Result
         let State::Order(order) = state else { unreachable!("an order's stream") };
         let items: Vec<bool> = order.items().iter().map(|item| item.cancelled).collect();
         let status = format!("{:?}", order.status()).to_lowercase();
-        (status, order.paid_minor(), order.refunded_minor(), items)
+        let money = (order.paid_minor(), order.due_minor(), order.refunded_minor());
+        (status, money, items)
     });
     let own = own.await.map_err(|error| error.to_string())?;
     let view = read.order(None, order).await.map_err(|error| error.to_string())?;
     let view = view.ok_or_else(|| format!("order {order} has no row"))?;
-    let paid = view.captured_minor - view.reversed_minor;
+    let money = (view.paid_minor(), view.due_minor(), view.refund_requested_minor);
     let items = view.items.iter().map(|item| item.cancelled).collect();
-    let seen = (view.status.as_str().to_owned(), paid, view.refund_requested_minor, items);
+    let seen = (view.status.as_str().to_owned(), money, items);
     if own == seen { Ok(()) } else { Err(format!("order {order} is {own:?}, but reads {seen:?}")) }
 }
 

@@ -351,6 +351,27 @@ async fn bounds_end_a_stream_each_in_its_own_words() {
 }
 
 #[tokio::test]
+async fn no_key_reserves_all_streams() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let greedy = Reader::new(&stage, &tenant.auditor).await;
+    let mut taken = 0;
+    let refused = loop {
+        let reserved = greedy.request(Method::PUT, "").send().await.unwrap();
+        if reserved.status() != 201 {
+            break reserved;
+        }
+        taken += 1;
+        assert!(taken < 600, "{taken} streams of one key");
+    };
+    assert_eq!((refused.status().as_u16(), taken), (503, 512));
+    let refused: Value = refused.json().await.unwrap();
+    assert_eq!(refused["errors"][0]["extensions"]["code"], "THROTTLED");
+    let other = greedy.with_key(tenant.organizer.key.clone());
+    assert_ne!(other.reserve().await, "");
+}
+
+#[tokio::test]
 async fn streams_are_cut_off_when_the_engine_stops() {
     let stage = Stage::start().await;
     let reader = Reader::new(&stage, &stage.operator()).await;

@@ -84,6 +84,36 @@ async fn what_is_no_request_is_refused_as_json() {
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (413, "BAD_REQUEST"));
 }
 
+/// What is small as text may be large once it is read: each value has its price.
+#[tokio::test]
+async fn a_body_of_more_values_than_there_may_be_is_refused_before_it_is_read() {
+    let stage = Stage::start().await;
+    let operator = stage.operator();
+    let body = |values: usize| {
+        let list = "0,".repeat(values);
+        let query = "query($ids: [ID!]!) { nodes(ids: $ids) { id } }";
+        format!(r#"{{"query": "{query}", "variables": {{"ids": [{list}0]}}}}"#)
+    };
+    for values in [200_100, 4_000_000] {
+        let refused = send(&operator, MODERN, "application/json", &body(values)).await;
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (400, "BAD_REQUEST"));
+        let limit = &refused.json()["errors"][0]["extensions"]["limit"];
+        assert_eq!((&limit["name"], &limit["most"]), (&json!("VALUES"), &json!(200_000)));
+        assert!(limit["found"].as_u64() >= Some(values as u64), "{limit}");
+    }
+    // As many as there may be are read, and refused by the field. Their room is given back.
+    for _ in 0..4 {
+        let answer = send(&operator, MODERN, "application/json", &body(150_000)).await;
+        assert_eq!(answer.code(), "BAD_USER_INPUT");
+    }
+    // A few of such bodies share the room for large ones.
+    let text = body(150_000);
+    let many = (0..4).map(|_| send(&operator, MODERN, "application/json", &text));
+    let many = futures_util::future::join_all(many).await;
+    let codes: Vec<String> = many.iter().map(Answered::code).collect();
+    assert!(codes.iter().any(|code| code == "BAD_USER_INPUT"), "{codes:?}");
+}
+
 #[tokio::test]
 async fn a_body_is_sent_as_it_is_and_headers_and_urls_have_bounds() {
     let stage = Stage::start().await;

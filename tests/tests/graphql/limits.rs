@@ -12,7 +12,10 @@ use axum::{body::Body, http::Request};
 use hakken_api::{DocumentGate, KeyLimits, sdl};
 use serde_json::{Value, json};
 
-use super::stage::{Actor, Answered, Ground, Stage};
+use super::{
+    sockets::Socket,
+    stage::{Actor, Answered, Ground, Stage},
+};
 use adversaries::adversaries;
 use hakken_tests::world::hall;
 
@@ -64,6 +67,75 @@ fn what_programs_send_is_far_from_every_bound() {
     assert!(passed.steps < MOST_STEPS / 100, "{passed:?}");
 }
 
+/// What GraphiQL and the generators of code ask first.
+const INTROSPECTION: &str = "query IntrospectionQuery { __schema { description
+    queryType { name kind } mutationType { name kind } subscriptionType { name kind }
+    types { ...FullType }
+    directives { name description isRepeatable locations
+        args(includeDeprecated: true) { ...InputValue } } } }
+fragment FullType on __Type { kind name description specifiedByURL isOneOf
+    fields(includeDeprecated: true) { name description
+        args(includeDeprecated: true) { ...InputValue } type { ...TypeRef }
+        isDeprecated deprecationReason }
+    inputFields(includeDeprecated: true) { ...InputValue }
+    interfaces { ...TypeRef }
+    enumValues(includeDeprecated: true) { name description isDeprecated deprecationReason }
+    possibleTypes { ...TypeRef } }
+fragment InputValue on __InputValue { name description type { ...TypeRef } defaultValue
+    isDeprecated deprecationReason }
+fragment TypeRef on __Type { kind name ofType { kind name ofType { kind name ofType { kind name
+    ofType { kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name
+    ofType { kind name } } } } } } } } } }";
+
+/// Nobody needs a key to ask about the schema, and no list of it has pages.
+#[test]
+fn what_tools_ask_about_the_schema_passes_and_what_would_multiply_does_not() {
+    let gate = DocumentGate::new(&sdl());
+    let passed = gate.check(INTROSPECTION, None, json!({})).expect("what every tool asks");
+    println!("{} steps", passed.steps);
+    assert!(passed.steps < MOST_STEPS / 2, "{passed:?}");
+    let limit = |text: &str| match gate.check(text, None, json!({})) {
+        Ok(passed) => panic!("{passed:?}: {text}"),
+        Err(refused) => refused.reasons[0].limit,
+    };
+    let (head, fragments) = INTROSPECTION.split_once(" } }\nfragment FullType").expect("two parts");
+    let (_, inner) = head.split_once("{ __schema {").expect("the field");
+    let again: String = (0..12).map(|at| format!("a{at}: __schema {{ {inner} }} ")).collect();
+    let many = format!("query Q {{ {again} }} fragment FullType{fragments}");
+    assert!(limit(&many).is_some(), "all of it twelve times");
+    let names: String = (0..190).map(|at| format!("a{at}:name ")).collect();
+    let all: String = (0..50)
+        .map(|at| {
+            format!("a{at}: __schema {{ types {{ kind name fields {{ name description }} }} }} ")
+        })
+        .collect();
+    for text in [
+        format!("{{ __schema {{ types {{ fields {{ type {{ fields {{ {names} }} }} }} }} }} }}"),
+        format!("{{ __schema {{ types {{ fields {{ {names} }} }} }} }}"),
+        format!("{{ {all} }}"),
+    ] {
+        assert!(text.len() < 10 << 10);
+        let found = limit(&text);
+        assert!([Some("SCHEMA_VALUES"), Some("STEPS")].contains(&found), "{found:?}: {text}");
+    }
+}
+
+/// The seats of a hall are compared with each of them, if one is not careful.
+#[tokio::test]
+async fn a_status_that_is_named_again_and_again_is_no_more_work() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let show = tenant.on_sale_in("concert", &hall(26, 400, 0), false).await.show;
+    let query = "query($show: ID!, $status: [SeatStatus!]) {
+        availability(show: $show) { seats(status: $status) { seat } } }";
+    let many = json!({ "show": show, "status": vec!["SOLD"; 190_000] });
+    let begun = std::time::Instant::now();
+    let found = tenant.box_office.ask(query, many).await;
+    assert_eq!(found["availability"]["seats"], json!([]));
+    // Two thousand million comparisons take longer than that on any machine.
+    assert!(begun.elapsed() < std::time::Duration::from_secs(6), "{:?}", begun.elapsed());
+}
+
 async fn send(actor: &Actor, media: &str, query: &str, extensions: Value) -> Answered {
     let body = json!({ "query": query, "extensions": extensions }).to_string();
     let request = Request::post("/graphql")
@@ -112,6 +184,29 @@ async fn what_a_key_uses_up_is_taken_from_no_other() {
     let tenant = stage.tenant("T").await;
     while send(&tenant.auditor, MODERN, VIEWER, json!({})).await.status == 200 {}
     assert_eq!(send(&tenant.gate, MODERN, VIEWER, json!({})).await.status, 200);
+}
+
+/// Over whatever transport they came.
+#[tokio::test]
+async fn operations_of_a_key_at_once_are_bounded_subscriptions_included() {
+    let limits = KeyLimits { points: 0, points_per_second: 0, operations: 1 };
+    let stage = Stage::on(Ground { limits, ..Ground::in_memory() }).await;
+    let (operator, tenant) = (stage.operator(), stage.tenant("T").await);
+    let mut socket = Socket::ready(&stage, &operator).await;
+    let quiet = "subscription { events(kinds: [\"show-cancelled\"]) { id } }";
+    socket.subscribe("1", quiet, Value::Null).await;
+    socket.subscribe("2", VIEWER, Value::Null).await;
+    let told = socket.hear().await;
+    assert_eq!((&told["type"], &told["id"]), (&json!("error"), &json!("2")));
+    let refused = &told["payload"][0]["extensions"];
+    assert_eq!((&refused["code"], &refused["retryAfterSeconds"]), (&json!("THROTTLED"), &json!(1)));
+    assert_eq!(refused["cost"]["requestedQueryCost"], 2);
+    let refused = send(&operator, MODERN, VIEWER, json!({})).await;
+    assert_eq!((refused.status.as_u16(), refused.code().as_str()), (429, "THROTTLED"));
+    assert_eq!(send(&tenant.gate, MODERN, VIEWER, json!({})).await.status, 200);
+    socket.say(json!({ "type": "complete", "id": "1" })).await;
+    socket.subscribe("3", VIEWER, Value::Null).await;
+    assert_eq!(socket.hear().await["type"], "next");
 }
 
 #[tokio::test]

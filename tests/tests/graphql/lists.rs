@@ -31,8 +31,8 @@ struct Sold {
 const BUYERS: usize = 12;
 
 impl Sold {
-    /// Twelve orders for four shows, each in a venue of its own, some with two tickets and with
-    /// money that went back.
+    /// Twelve orders for four shows, each in a venue of its own, some with two tickets, all with
+    /// money that went back, some with money that the payer's bank took back.
     async fn out() -> Self {
         let (store, rows) = (Arc::new(MemoryStore::new()), Arc::new(MemoryRows::default()));
         let ground = Ground {
@@ -66,6 +66,16 @@ impl Sold {
                 "amountMinor": 1_000, "currency": "JPY"
             });
             tenant.box_office.mutate("refundOrder", input, "order { id }").await;
+            if buyer % 3 == 1 {
+                let input = json!({
+                    "idempotencyKey": format!("chargeback-{buyer}"), "order": order["id"],
+                    "payment": format!("pay-buyer-{buyer}"), "reason": "stolen"
+                });
+                let fields = "order { due { amountMinor } }";
+                let reversed = tenant.box_office.mutate("reversePayment", input, fields).await;
+                assert_ne!(reversed["order"]["due"]["amountMinor"], 0, "{reversed}");
+                suspended(&tenant.box_office, &order["id"]).await;
+            }
         }
         settle(&stage).await;
         stage.write.stop().await;
@@ -115,6 +125,23 @@ impl Sold {
     }
 }
 
+/// Waits until the tickets of an order are suspended.
+async fn suspended(seller: &Actor, order: &Value) {
+    let query = "query($id: ID!) { order(id: $id) { tickets { suspended } } }";
+    for _ in 0..1_000 {
+        let found = seller.ask(query, json!({ "id": order })).await;
+        let is_suspended = |ticket: &Value| ticket["suspended"] == true;
+        if found["order"]["tickets"]
+            .as_array()
+            .is_some_and(|all| !all.is_empty() && all.iter().all(is_suspended))
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the tickets of {order} are not suspended");
+}
+
 async fn settle(stage: &Stage) {
     let head = stage.models.status().await.unwrap()[0].head;
     stage.models.wait_for_all(head, Duration::from_secs(10)).await.unwrap();
@@ -126,7 +153,7 @@ async fn what_the_elements_of_a_list_name_is_asked_for_together() {
     for (query, few, many) in [
         (
             "query($first: Int!) { orders(first: $first) { edges { node { id placedAt
-                tickets { id seat times { createdAt } show { name } }
+                due { amountMinor } paid { amountMinor } tickets { id seat times { createdAt } show { name } }
                 refunds { id amount { amountMinor } }
                 items { seat show { name venue { name } } } } } } }",
             4,

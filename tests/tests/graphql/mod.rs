@@ -8,6 +8,7 @@ mod feed;
 mod http;
 mod http_documents;
 mod http_polls;
+mod large;
 mod limits;
 mod lists;
 mod operations;

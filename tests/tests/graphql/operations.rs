@@ -141,6 +141,21 @@ async fn an_operator_sees_why_a_read_model_stopped_and_lets_it_leave_the_event_o
     assert!(event["reason"].as_str().is_some_and(|why| why.contains("missing field")), "{event}");
     let nosy = house.tenant.organizer.answer(look, json!({})).await;
     assert_eq!(code(&nosy), "FORBIDDEN");
+    // What is said of it in words may quote it.
+    let words = "{ projections { name reason } }";
+    let reason = |seen: &Value| {
+        let all = seen["projections"].as_array().into_iter().flatten();
+        let mut scans = all.filter(|each| each["name"] == "scans").map(|each| &each["reason"]);
+        scans.next_back().and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let told = reason(&operator.ask(words, json!({})).await);
+    assert!(told.contains("missing field"), "{told}");
+    let told = reason(&house.tenant.auditor.ask(words, json!({})).await);
+    assert_eq!(told, format!("it cannot fold the event at position {bad}"));
+    let ready = house.stage.anonymous().get("/readyz", "*/*").await;
+    let reasons = ready.json()["reasons"].to_string();
+    assert!(reasons.contains(&format!("scans stopped at position {bad}\"")), "{reasons}");
+    assert!(!reasons.contains("missing field"), "{reasons}");
 
     // It shows the time before; who wants more hears at once that waiting is of no use. All else
     // goes on.
@@ -203,6 +218,22 @@ async fn an_operator_sees_why_a_read_model_stopped_and_lets_it_leave_the_event_o
     assert_eq!(log.len(), 2, "{log:?}");
     assert_eq!(log[0]["node"]["event"]["data"]["reason"], "a gate on trial wrote it");
 
+    // Whose event it is, nobody but operators need to know, and what is said of it in words.
+    let look = "{ projections { name skippedCount skipped { reason } reason lastBuildError
+        lastBuild { firstDifference } } }";
+    let stranger = house.stage.tenant("stranger").await;
+    for nosy in [&stranger.auditor, &stranger.organizer, &house.tenant.auditor] {
+        let seen = nosy.ask(look, json!({})).await;
+        let scans = seen["projections"].as_array().into_iter().flatten();
+        let scans = scans.filter(|each| each["name"] == "scans").collect::<Vec<_>>();
+        assert_eq!((&scans[0]["skippedCount"], &scans[0]["skipped"]), (&json!(1), &json!([])));
+        assert!(!seen.to_string().contains("gate on trial"), "{seen}");
+        let query = r#"{ auditLog(filter: { kinds: ["event-skipped"] }) { edges { cursor } }
+            events(kinds: ["event-skipped"]) { events { position } } }"#;
+        let nothing = json!({ "auditLog": { "edges": [] }, "events": { "events": [] } });
+        assert_eq!(nosy.ask(query, json!({})).await, nothing);
+    }
+
     let verify = "mutation { verifyProjection(input: { name: \"scans\" }) {
         report { equal skipped } userErrors { code } } }";
     let verified = operator.ask(verify, json!({})).await;
@@ -221,6 +252,8 @@ async fn an_operator_sees_why_a_read_model_stopped_and_lets_it_leave_the_event_o
     assert_eq!((&scans["state"], &scans["skipped"]), (&json!("RUNNING"), &json!([])));
     let error = scans["lastBuildError"].as_str().unwrap_or_default().to_owned();
     assert!(error.contains(&format!("position {bad}")), "{error}");
+    let seen = stranger.auditor.ask("{ projections { name lastBuildError } }", json!({})).await;
+    assert!(!seen.to_string().contains("position"), "{seen}");
 }
 
 /// Words about what went wrong may name anybody's, and so may what is left out.

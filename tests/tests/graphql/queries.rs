@@ -171,6 +171,47 @@ async fn an_order_is_the_same_from_the_answer_and_from_the_read_model() {
     assert_eq!(found["node"], cancelled["order"]);
 }
 
+/// After a chargeback the rules weigh what was cancelled since.
+#[tokio::test]
+async fn what_is_due_is_the_same_alone_in_a_list_and_of_the_past() {
+    let (stage, tenant, on_sale) = opened().await;
+    let seller = &tenant.box_office;
+    let order = tenant.sell(&on_sale.show, "b", &["A1", "A2"]).await["id"].clone();
+    let other = tenant.sell(&on_sale.show, "c", &["A3"]).await["id"].clone();
+    let mut told = Vec::new();
+    for step in 0..3 {
+        match step {
+            0 => {}
+            1 => {
+                let input = json!({ "idempotencyKey": "back", "order": order, "payment": "pay-b",
+                    "reason": "stolen" });
+                seller.mutate("reversePayment", input, "").await;
+            }
+            _ => {
+                let input = json!({ "idempotencyKey": "cancel", "order": order, "items": [1],
+                    "refund": "KEEP_FEE", "feeMinor": 1000, "reason": "ill" });
+                let done = seller.mutate("cancelOrder", input, "settled").await;
+                assert_eq!(done["settled"], "DONE", "{done}");
+            }
+        }
+        let at = head(&stage).await;
+        let query = "query($id: ID!, $at: Position, $then: AsOfInput) {
+            order(id: $id, atLeast: $at) { due { amountMinor } }
+            then: order(id: $id, asOf: $then) { due { amountMinor } }
+            orders(atLeast: $at) { edges { node { id due { amountMinor } } } } }";
+        let variables = json!({ "id": order, "at": at, "then": { "position": at } });
+        let found = seller.ask(query, variables).await;
+        let due = &found["order"]["due"]["amountMinor"];
+        let list = json!([
+            { "node": { "id": order, "due": { "amountMinor": due } } },
+            { "node": { "id": other, "due": { "amountMinor": 0 } } },
+        ]);
+        assert_eq!((&found["then"]["due"]["amountMinor"], &found["orders"]["edges"]), (due, &list));
+        told.push(due.clone());
+    }
+    assert_eq!(told, [json!(0), json!(10_000), json!(6_000)]);
+}
+
 #[tokio::test]
 async fn the_issuance_history_and_the_audit_log_say_who_did_what() {
     let (stage, tenant, on_sale) = opened().await;

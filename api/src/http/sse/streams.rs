@@ -26,6 +26,8 @@ use crate::{auth::PresentedKey, faults::Fault};
 const TOKEN_DOMAIN: &[u8] = b"hakken event stream token v1\0";
 /// Most streams at once.
 const MAX_STREAMS: usize = 4_096;
+/// Most streams of one key, so that none takes all.
+const MAX_STREAMS_OF_KEY: usize = 512;
 /// Orders that wait for one stream.
 const WAITING_ORDERS: usize = 16;
 
@@ -91,7 +93,8 @@ pub(super) fn reserve(app: &App, id: ApiKeyId, key: PresentedKey) -> Result<Stri
     let (pump, events) = Pump::single(app.clone(), key, Orders { from, _registered: registered });
     {
         let mut reserved = app.event_streams.reserved();
-        if reserved.len() >= MAX_STREAMS {
+        let of_key = reserved.values().filter(|stream| stream.key == id).count();
+        if reserved.len() >= MAX_STREAMS || of_key >= MAX_STREAMS_OF_KEY {
             drop(reserved);
             return Err(Box::new(fault(StatusCode::SERVICE_UNAVAILABLE, &Fault::Busy)));
         }

@@ -83,8 +83,9 @@ pub(super) struct AuditQuery;
 
 #[Object]
 impl AuditQuery {
-    /// Who did anything, when: every event, with what it was about. Needs the role ORGANIZER, AUDITOR
-    /// or OPERATOR.
+    /// Who did anything, when: every event, with what it was about. A page of large events has fewer
+    /// elements than were asked for: `hasNextPage` says whether there are more. Needs the role
+    /// ORGANIZER, AUDITOR or OPERATOR.
     async fn audit_log(
         &self,
         ctx: &Context<'_>,
@@ -181,8 +182,9 @@ impl AuditQuery {
         .await
     }
 
-    /// Recorded events from a position on, as they are stored. The subscription of the same name
-    /// follows them. Needs the role ORGANIZER, AUDITOR or OPERATOR.
+    /// Recorded events from a position on, as they are stored; of large ones fewer than were asked
+    /// for. The subscription of the same name follows them. Needs the role ORGANIZER, AUDITOR or
+    /// OPERATOR.
     async fn events(
         &self,
         ctx: &Context<'_>,

@@ -66,7 +66,7 @@ pub enum Entity {
 #[derive(SimpleObject)]
 #[graphql(name = "_Service")]
 pub struct Service {
-    /// The schema, with the directives of Federation 2.
+    /// The schema, with the directives of Federation 2: `extend schema @link(…) …`.
     sdl: &'static str,
 }
 

@@ -21,7 +21,7 @@ use crate::{
 
 /// Anything with a global id, which `node` finds again: `order_01ARZ3NDEKTSV4RRFFQ69G5FAV`.
 #[derive(Clone, Interface)]
-#[graphql(field(name = "id", ty = "ID", desc = "Its global id."))]
+#[graphql(field(name = "id", ty = "ID", desc = "Its global id: `order_01J…`."))]
 pub enum Node {
     /// An organizer.
     Organizer(Organizer),

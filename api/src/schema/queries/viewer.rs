@@ -14,15 +14,15 @@ use crate::{
 /// Who asks: the holder of the API key.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Viewer {
-    /// The id of the key.
+    /// The id of the key: `key_01J…`.
     pub api_key_id: async_graphql::ID,
-    /// What people call the key.
+    /// What people call the key: `counter 1`.
     pub label: String,
     /// What it may do.
     pub role: Role,
     /// For whom; null for an operator.
     pub organizer: Option<Organizer>,
-    /// The version of this engine.
+    /// The version of this engine: `0.1.0`.
     pub engine_version: String,
     /// How refunds are moved: `manual` means that somebody says so with `settleRefund`.
     pub payments: String,

@@ -89,6 +89,7 @@ impl Lint<'_> {
         let name = field.name.node.as_str();
         let place = format!("{of}.{name}");
         self.described(&place, field.description.as_ref());
+        self.shown(&place, field.description.as_ref(), &field.ty.node);
         self.needs(is_camel(name), &place, "is no name of a field");
         self.deprecations(&place, &field.directives);
         for argument in &field.arguments {
@@ -115,9 +116,14 @@ impl Lint<'_> {
         self.described(&place, input.description.as_ref());
         self.needs(is_camel(name), &place, "is no name of an argument");
         self.deprecations(&place, &input.directives);
-        let is_text = ["String", "ID", "Currency"].contains(&named(&input.ty.node));
-        let shown = input.description.as_ref().is_some_and(|words| words.node.contains('`'));
-        self.needs(shown || !is_text, &place, "is a text without an example");
+        self.shown(&place, input.description.as_ref(), &input.ty.node);
+    }
+
+    /// A text says by an example what it looks like; other scalars do so themselves.
+    fn shown(&mut self, place: &str, words: Option<&Positioned<String>>, of: &Type) {
+        let is_text = ["String", "ID", "Currency"].contains(&named(of));
+        let shown = words.is_some_and(|words| words.node.contains('`'));
+        self.needs(shown || !is_text, place, "is a text without an example");
     }
 
     /// What a field that gives pages takes.
@@ -296,6 +302,7 @@ fn what_has_another_style_is_named() {
     for expected in [
         "Linked.link: is read elsewhere, which may fail: let it be null",
         "Mutation.setThing(as): is a text without an example",
+        "Thing.id: is a text without an example",
         "Mutation.setThing(thing): is not described",
         "Mutation.setThing: does not answer `SetThingPayload`",
         "Mutation.setThing: does not take `input: SetThingInput!`",

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use async_graphql::{Enum, ID, Object, SimpleObject};
 use hakken_domain::names::SeatId;
@@ -55,7 +55,7 @@ pub struct SeatAvailability {
 /// One seat, and whether one may have it.
 #[Object]
 impl SeatAvailability {
-    /// Its name in the seat map.
+    /// Its name in the seat map: `A1`.
     async fn seat(&self) -> &str {
         self.seat.as_str()
     }
@@ -76,7 +76,7 @@ impl SeatAvailability {
 /// and the others are those of the fullest leg.
 #[derive(Debug, Clone, PartialEq, Eq, SimpleObject)]
 pub struct PoolAvailability {
-    /// Its name in the seat map.
+    /// Its name in the seat map: `floor`.
     pub pool: String,
     /// Places in all.
     pub capacity: u32,
@@ -155,7 +155,7 @@ impl Availability {
 /// What is free of a show at one instant.
 #[Object]
 impl Availability {
-    /// The id of the show.
+    /// The id of the show: `show_01J…`.
     async fn show_id(&self) -> ID {
         self.found.show.global()
     }
@@ -195,7 +195,8 @@ impl Availability {
         if self.unchanged {
             return None;
         }
-        let wanted: Option<Vec<Status>> =
+        // Each once, however often it was named: every seat is compared with all of them.
+        let wanted: Option<HashSet<Status>> =
             status.map(|status| status.into_iter().map(Into::into).collect());
         let seats = self.found.map.seat_ids.iter().zip(&self.found.seats);
         let seats = seats
@@ -204,7 +205,8 @@ impl Availability {
     }
 
     /// The same in one letter for each seat, in the order of the map, which is small enough to
-    /// poll: F free, H held, S sold, B blocked, A allotted. Null if nothing changed.
+    /// poll: F free, H held, S sold, B blocked, A allotted; `FFHS` for four seats. Null if nothing
+    /// changed.
     async fn seat_letters(&self) -> Option<String> {
         (!self.unchanged).then(|| letters(&self.found))
     }
@@ -228,7 +230,7 @@ impl Availability {
 /// What changed of a show's seats. The first one of a subscription says everything.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct AvailabilityChange {
-    /// The id of the show.
+    /// The id of the show: `show_01J…`.
     pub show_id: ID,
     /// The version of the answer, as `availability` has it.
     pub version: String,
@@ -237,7 +239,7 @@ pub struct AvailabilityChange {
     /// This is the first one: `seatLetters` says what all seats are.
     pub initial: bool,
     /// One letter for each seat, in the order of the map: F free, H held, S sold, B blocked, A
-    /// allotted. Only in the first one.
+    /// allotted; `FFHS` for four seats. Only in the first one.
     pub seat_letters: Option<String>,
     /// Seats that are otherwise than before.
     pub seats: OneByOne<SeatAvailability>,

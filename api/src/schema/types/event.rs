@@ -1,7 +1,12 @@
 //! Recorded events, and what is made of them for auditors.
 
+use std::{borrow::Cow, sync::Arc};
+
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
-use hakken_domain::envelope::StoredEvent;
+use hakken_domain::{
+    envelope::{Metadata, Position, StoredEvent},
+    names::OrganizerId,
+};
 use hakken_projections::models::{
     audit_log,
     issuance_history::{self, IssuanceEntry},
@@ -20,63 +25,109 @@ use crate::{
 };
 
 /// A recorded fact. It never changes.
-#[derive(Debug, Clone, SimpleObject)]
+#[derive(Debug, Clone)]
 pub struct Event {
-    /// Its global id: `event_…`.
-    pub id: ID,
-    /// Its place among all events.
-    pub position: PositionScalar,
-    /// When the store took it. Never earlier than that of the position before.
-    pub recorded_at: DateTime,
-    /// Its kind: `seats-held`, `ticket-issued`.
-    pub kind: String,
-    /// The schema version of its data.
-    pub schema_version: u16,
-    /// Its stream: a kind and a ULID, such as `inventory-01J…`.
-    pub stream: String,
-    /// Its place in the stream, from 1 without gaps.
-    pub version: u64,
-    /// The id of the organizer that it belongs to; null for what is the engine's own.
-    pub organizer_id: Option<ID>,
-    /// Who did it: `key:` and the ULID of an API key, or `system:` and a process.
-    pub actor: String,
-    /// The idempotency key of the request that brought it about.
-    pub idempotency_key: Option<String>,
-    /// The id of the event that a process answered with it.
-    pub cause_id: Option<ID>,
-    /// The id of the first event of the chain that led to it.
-    pub correlation_id: Option<ID>,
-    /// What happened, as JSON.
-    pub data: AnyJson,
-    /// The same, byte for byte as it is stored.
-    pub raw: String,
-}
-
-fn json(raw: &str) -> AnyJson {
-    AnyJson(serde_json::from_str(raw).unwrap_or_default())
+    stored: Arc<StoredEvent>,
+    /// The tenant.
+    organizer: Option<OrganizerId>,
 }
 
 impl Event {
     /// None if what is stored cannot be read.
-    pub(crate) fn from_stored(event: &StoredEvent) -> Option<Self> {
-        let meta = &event.decoded().ok()?.meta;
-        let raw = std::str::from_utf8(&event.data).ok()?.to_owned();
-        Some(Self {
-            id: event.id.global(),
-            position: PositionScalar(event.position),
-            recorded_at: DateTime(event.recorded_at),
-            kind: event.kind.to_string(),
-            schema_version: event.schema,
-            stream: event.stream.to_string(),
-            version: event.version,
-            organizer_id: meta.organizer.map(GlobalId::global),
-            actor: meta.actor.to_string(),
-            idempotency_key: meta.key.as_ref().map(ToString::to_string),
-            cause_id: meta.cause.map(GlobalId::global),
-            correlation_id: meta.correlation.map(GlobalId::global),
-            data: json(&raw),
-            raw,
-        })
+    pub(crate) fn from_stored(event: Arc<StoredEvent>) -> Option<Self> {
+        std::str::from_utf8(&event.data).ok()?;
+        let organizer = event.decoded().ok()?.meta.organizer;
+        Some(Self { stored: event, organizer })
+    }
+
+    /// Its place among all events.
+    pub(crate) fn at(&self) -> Position {
+        self.stored.position
+    }
+
+    /// What it takes in memory and in an answer, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.stored.data.len() + self.stored.meta.len()
+    }
+
+    /// Something of its metadata; what cannot be read has none.
+    fn of_meta<T>(&self, read: impl FnOnce(&Metadata) -> Option<T>) -> Option<T> {
+        self.stored.decoded().ok().and_then(|decoded| read(&decoded.meta))
+    }
+}
+
+/// A recorded fact. It never changes.
+#[Object]
+impl Event {
+    /// Its global id: `event_01J…`.
+    async fn id(&self) -> ID {
+        self.stored.id.global()
+    }
+
+    /// Its place among all events.
+    async fn position(&self) -> PositionScalar {
+        PositionScalar(self.stored.position)
+    }
+
+    /// When the store took it. Never earlier than that of the position before.
+    async fn recorded_at(&self) -> DateTime {
+        DateTime(self.stored.recorded_at)
+    }
+
+    /// Its kind: `seats-held`, `ticket-issued`.
+    async fn kind(&self) -> &str {
+        &self.stored.kind
+    }
+
+    /// The schema version of its data.
+    async fn schema_version(&self) -> u16 {
+        self.stored.schema
+    }
+
+    /// Its stream: a kind and a ULID, such as `inventory-01J…`.
+    async fn stream(&self) -> String {
+        self.stored.stream.to_string()
+    }
+
+    /// Its place in the stream, from 1 without gaps.
+    async fn version(&self) -> u64 {
+        self.stored.version
+    }
+
+    /// The id of the organizer that it belongs to, `organizer_01J…`; null for what is the engine's
+    /// own.
+    async fn organizer_id(&self) -> Option<ID> {
+        self.organizer.map(GlobalId::global)
+    }
+
+    /// Who did it: `key:` and the ULID of an API key, or `system:` and a process.
+    async fn actor(&self) -> String {
+        self.of_meta(|meta| Some(meta.actor.to_string())).unwrap_or_default()
+    }
+
+    /// The idempotency key of the request that brought it about: `order-7f3a-1`.
+    async fn idempotency_key(&self) -> Option<String> {
+        self.of_meta(|meta| meta.key.as_ref().map(ToString::to_string))
+    }
+
+    /// The id of the event that a process answered with it: `event_01J…`.
+    async fn cause_id(&self) -> Option<ID> {
+        self.of_meta(|meta| meta.cause).map(GlobalId::global)
+    }
+
+    /// The id of the first event of the chain that led to it: `event_01J…`.
+    async fn correlation_id(&self) -> Option<ID> {
+        self.of_meta(|meta| meta.correlation).map(GlobalId::global)
+    }
+
+    /// What happened, as JSON.
+    async fn data(&self) -> AnyJson {
+        AnyJson(serde_json::from_slice(&self.stored.data).unwrap_or_default())
+    }
+
+    /// The same, byte for byte as it is stored: `{"hold":"01J…"}`.
+    async fn raw(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.stored.data)
     }
 }
 
@@ -85,34 +136,19 @@ impl Event {
 pub struct AuditEntry {
     /// The event.
     pub event: Event,
-    /// The id of the show that it is about; of an order over several shows, the one that was
-    /// asked for or the first.
+    /// The id of the show that it is about, `show_01J…`; of an order over several shows, the one
+    /// that was asked for or the first.
     pub show_id: Option<ID>,
-    /// The id of the order that it is about.
+    /// The id of the order that it is about: `order_01J…`.
     pub order_id: Option<ID>,
-    /// The id of the ticket that it is about.
+    /// The id of the ticket that it is about: `ticket_01J…`.
     pub ticket_id: Option<ID>,
 }
 
 impl From<audit_log::AuditEntry> for AuditEntry {
     fn from(entry: audit_log::AuditEntry) -> Self {
         Self {
-            event: Event {
-                id: entry.event.global(),
-                position: PositionScalar(entry.position),
-                recorded_at: DateTime(entry.recorded_at),
-                kind: entry.kind,
-                schema_version: entry.schema,
-                stream: entry.stream.to_string(),
-                version: entry.version,
-                organizer_id: entry.organizer.map(GlobalId::global),
-                actor: entry.actor.to_string(),
-                idempotency_key: entry.key.map(|key| key.to_string()),
-                cause_id: entry.cause.map(GlobalId::global),
-                correlation_id: entry.correlation.map(GlobalId::global),
-                data: json(&entry.data),
-                raw: entry.data,
-            },
+            event: Event { stored: entry.stored, organizer: entry.organizer },
             show_id: entry.show.map(GlobalId::global),
             order_id: entry.order.map(GlobalId::global),
             ticket_id: entry.ticket.map(GlobalId::global),
@@ -171,17 +207,17 @@ impl Issuance {
         self.0.act.into()
     }
 
-    /// The id of the ticket.
+    /// The id of the ticket: `ticket_01J…`.
     async fn ticket_id(&self) -> ID {
         self.0.ticket.global()
     }
 
-    /// The id of its order.
+    /// The id of its order: `order_01J…`.
     async fn order_id(&self) -> ID {
         self.0.issued_for.order.global()
     }
 
-    /// The id of its show.
+    /// The id of its show: `show_01J…`.
     async fn show_id(&self) -> ID {
         self.0.issued_for.show.global()
     }
@@ -191,12 +227,12 @@ impl Issuance {
         self.0.issued_for.item
     }
 
-    /// The numbered seat; null for a place of a pool.
+    /// The numbered seat, `A1`; null for a place of a pool.
     async fn seat(&self) -> Option<&str> {
         self.0.issued_for.seat.as_ref().map(|seat| seat.as_str())
     }
 
-    /// The pool; null for a numbered seat.
+    /// The pool, `floor`; null for a numbered seat.
     async fn pool(&self) -> Option<&str> {
         self.0.issued_for.pool.as_ref().map(|pool| pool.as_str())
     }
@@ -206,12 +242,12 @@ impl Issuance {
         self.0.issued_for.legs.into()
     }
 
-    /// As what.
+    /// As what: `adult`.
     async fn ticket_type(&self) -> &str {
         self.0.issued_for.ticket_type.as_str()
     }
 
-    /// Whose order it is, as the integrator knows them.
+    /// Whose order it is, as the integrator knows them: `b-42`.
     async fn buyer(&self) -> &str {
         self.0.issued_for.buyer.as_str()
     }
@@ -255,7 +291,7 @@ impl Scan {
         self.0.actor.as_str()
     }
 
-    /// The id of the show at whose gate it was.
+    /// The id of the show at whose gate it was: `show_01J…`.
     async fn show_id(&self) -> ID {
         self.0.show.global()
     }
@@ -265,7 +301,7 @@ impl Scan {
         linked_show(ctx, self.0.show).await
     }
 
-    /// At which gate.
+    /// At which gate: `north`.
     async fn gate(&self) -> &str {
         self.0.gate.as_str()
     }
@@ -285,7 +321,7 @@ impl Scan {
         self.0.refused.map(Into::into)
     }
 
-    /// The id of the ticket; null for a code of no ticket.
+    /// The id of the ticket, `ticket_01J…`; null for a code of no ticket.
     async fn ticket_id(&self) -> Option<ID> {
         self.0.ticket.map(GlobalId::global)
     }

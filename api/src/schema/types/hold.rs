@@ -127,7 +127,7 @@ impl Hold {
         self.id.global()
     }
 
-    /// The id of the show.
+    /// The id of the show: `show_01J…`.
     async fn show_id(&self) -> ID {
         self.show.global()
     }
@@ -142,7 +142,7 @@ impl Hold {
         .await
     }
 
-    /// For whom, as the integrator knows them.
+    /// For whom, as the integrator knows them: `b-42`.
     async fn buyer(&self) -> &str {
         self.buyer.as_str()
     }
@@ -152,7 +152,7 @@ impl Hold {
         self.status
     }
 
-    /// The numbered seats that it has, or had.
+    /// The numbered seats that it has, or had: `A1`.
     async fn seats(&self) -> Vec<&str> {
         self.places.seats.iter().map(|seat| seat.as_str()).collect()
     }
@@ -167,7 +167,7 @@ impl Hold {
         self.places.legs.into()
     }
 
-    /// Out of which allotment.
+    /// Out of which allotment: `fan-club`.
     async fn allotment(&self) -> Option<&str> {
         self.allotment.as_ref().map(Allotment::as_str)
     }
@@ -177,7 +177,7 @@ impl Hold {
         self.expires_at.filter(|_| self.status != HoldStatus::Confirmed).map(DateTime)
     }
 
-    /// The id of the order that bought its places.
+    /// The id of the order that bought its places: `order_01J…`.
     async fn order_id(&self) -> Option<ID> {
         self.order.map(GlobalId::global)
     }

@@ -2,7 +2,6 @@ use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use futures_util::future::try_join_all;
 use hakken_commands::process::ticket_of;
 use hakken_domain::{
-    State,
     envelope::Position,
     money::Currency,
     names::{BuyerRef, OrderId, ShowId},
@@ -38,6 +37,7 @@ pub struct Order {
     items: Vec<(Item, bool)>,
     total_minor: u64,
     paid_minor: u64,
+    due_minor: u64,
     refunded_minor: u64,
     payments: Vec<Payment>,
     cancelling: bool,
@@ -48,11 +48,11 @@ pub struct Order {
 #[derive(Debug, Clone)]
 enum Source {
     /// The rules' own state, fresh. The read model shows it from this position on.
-    State { due_minor: u64, refunds: Vec<Refund>, position: Position },
+    State { refunds: Vec<Refund>, position: Position },
     /// The read model.
-    View { placed_at: Timestamp, reversed_minor: u64 },
+    View { placed_at: Timestamp },
     /// Its own events, up to a moment of the past.
-    Past { placed_at: Timestamp, due_minor: u64, refunds: Vec<Refund> },
+    Past { placed_at: Timestamp, refunds: Vec<Refund> },
 }
 
 /// Where an order stands.
@@ -142,14 +142,11 @@ impl Order {
             items: items.collect(),
             total_minor: state.total_minor(),
             paid_minor: state.paid_minor(),
+            due_minor: state.due_minor(),
             refunded_minor: state.refunded_minor(),
             payments: payments.collect(),
             cancelling: state.pending_cancellation().is_some(),
-            source: Source::State {
-                due_minor: state.due_minor(),
-                refunds: refunds.collect(),
-                position: Position(0),
-            },
+            source: Source::State { refunds: refunds.collect(), position: Position(0) },
         })
     }
 
@@ -164,15 +161,12 @@ impl Order {
     fn money(&self, minor: u64) -> Money {
         Money::new(minor, self.currency)
     }
-
-    fn is_over(&self) -> bool {
-        matches!(self.status, OrderStatus::Unfulfilled | OrderStatus::Cancelled)
-    }
 }
 
 impl From<OrderView> for Order {
     fn from(view: OrderView) -> Self {
-        let currency = view.currency;
+        let (currency, due_minor) = (view.currency, view.due_minor());
+        let paid_minor = view.paid_minor();
         let payments = view.payments.iter().map(|payment| Payment {
             payment: payment.payment.to_string(),
             method: payment.method.to_string(),
@@ -188,20 +182,21 @@ impl From<OrderView> for Order {
             currency,
             items: items.collect(),
             total_minor: view.total_minor,
-            paid_minor: view.captured_minor.saturating_sub(view.reversed_minor),
+            paid_minor,
+            due_minor,
             refunded_minor: view.refund_requested_minor,
             payments: payments.collect(),
             cancelling: view.pending_cancellation.is_some(),
-            source: Source::View { placed_at: view.placed_at, reversed_minor: view.reversed_minor },
+            source: Source::View { placed_at: view.placed_at },
         }
     }
 }
 
 impl From<PastOrder> for Order {
     fn from(past: PastOrder) -> Self {
-        let PastOrder { view, refunds, due_minor } = past;
+        let PastOrder { view, refunds } = past;
         let refunds = refunds.into_iter().map(Refund::from).collect();
-        let source = Source::Past { placed_at: view.placed_at, due_minor, refunds };
+        let source = Source::Past { placed_at: view.placed_at, refunds };
         Self { source, ..Self::from(view) }
     }
 }
@@ -214,7 +209,7 @@ impl Order {
         self.id.global()
     }
 
-    /// Whose it is, as the integrator knows them.
+    /// Whose it is, as the integrator knows them: `b-42`.
     async fn buyer(&self) -> &str {
         self.buyer.as_str()
     }
@@ -224,7 +219,7 @@ impl Order {
         self.status
     }
 
-    /// Of every amount: a currency of ISO 4217.
+    /// Of every amount: a currency of ISO 4217, `JPY`.
     async fn currency(&self) -> CurrencyCode {
         self.currency.into()
     }
@@ -250,28 +245,9 @@ impl Order {
     }
 
     /// What is still to be paid; nothing once the order is over.
-    async fn due(&self, ctx: &Context<'_>) -> Answer<Money> {
-        let asked = Asked::of(ctx);
-        answer(async move {
-            let minor = match self.source {
-                Source::State { due_minor, .. } | Source::Past { due_minor, .. } => due_minor,
-                Source::View { .. } if self.is_over() => 0,
-                Source::View { reversed_minor: 0, .. } => {
-                    self.total_minor.saturating_sub(self.paid_minor)
-                }
-                // After a chargeback the rules weigh what was cancelled since.
-                Source::View { .. } => {
-                    let caller = asked.with(Right::SeeSales)?;
-                    let due = load::look(asked.api, caller.organizer, self.id, |state, _| {
-                        let State::Order(order) = state else { return None };
-                        Some(order.due_minor())
-                    });
-                    due.await?.unwrap_or(0)
-                }
-            };
-            Ok(Some(self.money(minor)))
-        })
-        .await
+    async fn due(&self) -> Option<Money> {
+        // It could fail once: what may be null stays so, for clients that say so.
+        Some(self.money(self.due_minor))
     }
 
     /// What has gone back or is on its way; failed refunds do not count.
@@ -329,7 +305,7 @@ impl Order {
         let asked = Asked::of(ctx);
         answer(async move {
             let position = match self.source {
-                Source::View { placed_at, .. } | Source::Past { placed_at, .. } => {
+                Source::View { placed_at } | Source::Past { placed_at, .. } => {
                     return Ok(Some(DateTime(placed_at)));
                 }
                 Source::State { position, .. } => position,
@@ -373,7 +349,7 @@ impl OrderItem {
         self.item.item
     }
 
-    /// The id of the show.
+    /// The id of the show: `show_01J…`.
     async fn show_id(&self) -> ID {
         self.item.show.global()
     }
@@ -383,17 +359,17 @@ impl OrderItem {
         linked_show(ctx, self.item.show).await
     }
 
-    /// The id of the hold under which it was set aside.
+    /// The id of the hold under which it was set aside: `hold_01J…`.
     async fn hold_id(&self) -> ID {
         self.item.hold.global()
     }
 
-    /// The numbered seat; null for a place of a pool.
+    /// The numbered seat, `A1`; null for a place of a pool.
     async fn seat(&self) -> Option<&str> {
         self.item.seat.as_ref().map(|seat| seat.as_str())
     }
 
-    /// The pool; null for a numbered seat.
+    /// The pool, `floor`; null for a numbered seat.
     async fn pool(&self) -> Option<&str> {
         self.item.pool.as_ref().map(|pool| pool.as_str())
     }
@@ -403,7 +379,7 @@ impl OrderItem {
         self.item.legs.into()
     }
 
-    /// As what.
+    /// As what: `adult`.
     async fn ticket_type(&self) -> &str {
         self.item.ticket_type.as_str()
     }
@@ -432,7 +408,7 @@ pub(super) async fn linked_show(ctx: &Context<'_>, id: ShowId) -> Answer<Show> {
 /// Money that came in (決済).
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Payment {
-    /// As its provider knows it.
+    /// As its provider knows it: `pi_3Nx…`.
     pub payment: String,
     /// How the money moved: `card`, `konbini`, `cash`.
     pub method: String,
@@ -483,9 +459,9 @@ pub struct Refund {
     /// Its global id: `refund_…`.
     #[graphql(owned)]
     pub id: ID,
-    /// The id of the order whose money it is.
+    /// The id of the order whose money it is: `order_01J…`.
     pub order_id: ID,
-    /// The payment of which it is.
+    /// The payment of which it is: `pi_3Nx…`.
     pub payment: String,
     /// How much.
     pub amount: Money,

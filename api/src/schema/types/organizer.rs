@@ -10,7 +10,7 @@ pub struct Organizer {
     /// Its global id: `organizer_…`.
     #[graphql(owned)]
     pub id: ID,
-    /// What people call it.
+    /// What people call it: `響ホール`.
     pub name: String,
     /// The keys that sign its tickets' codes, the oldest first. Their secrets are derived from
     /// the engine's own and stand nowhere.
@@ -99,11 +99,11 @@ pub struct ApiKey {
     /// Its global id: `key_…`. Events name it as their actor, as `key:` and the ULID.
     #[graphql(owned)]
     pub id: ID,
-    /// What people call it.
+    /// What people call it: `counter 1`.
     pub label: String,
     /// What it may do.
     pub role: Role,
-    /// For which organizer; null for an operator's key.
+    /// For which organizer, `organizer_01J…`; null for an operator's key.
     pub organizer_id: Option<ID>,
     /// It opens nothing any more.
     pub revoked: bool,

@@ -32,7 +32,7 @@ pub struct LegsInput {
 #[derive(Debug, Clone, PartialEq, Eq, SimpleObject)]
 #[graphql(name = "PoolPlaces")]
 pub struct PoolPlacesView {
-    /// The pool, as the seat map names it.
+    /// The pool, as the seat map names it: `floor`.
     pub pool: String,
     /// How many places.
     pub count: u32,

@@ -24,13 +24,14 @@ use crate::{
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(complex)]
 pub struct Projection {
-    /// Its name, unique.
+    /// Its name, unique: `tickets`.
     pub name: String,
     /// The version of its fold and tables. Another version is built again by itself.
     pub version: u32,
     /// What it is doing.
     pub state: ProjectionState,
-    /// Why it is not running, if it is not; for operators alone, since it may name anybody's.
+    /// Why it is not running, if it is not: `its rows cannot be reached`. For operators alone, since
+    /// it may name what is anybody's.
     pub reason: Option<String>,
     /// The position of the event that it cannot fold, if it stopped at one.
     pub stopped_at: Option<PositionScalar>,
@@ -46,11 +47,14 @@ pub struct Projection {
     pub build: Option<BuildProgress>,
     /// What the last build found, since the engine was started.
     pub last_build: Option<BuildReport>,
-    /// Why the last build failed, if it did; for operators alone.
+    /// Why the last build failed, if it did: `the event at position 7 cannot be folded`. For
+    /// operators alone.
     pub last_build_error: Option<String>,
     /// Events that it leaves out, as operators recorded it (`skipEvent`), in their order. Who
     /// belongs to an organizer sees which of its own are left out, and why.
     pub skipped: Vec<SkippedEvent>,
+    /// How many events it leaves out.
+    pub skipped_count: usize,
     /// The rows that it served before the last rebuild, kept for a day: `swapBack` serves them
     /// again.
     pub former: Option<FormerBuild>,
@@ -132,13 +136,13 @@ pub struct StoppedEvent {
     pub version: u64,
     /// When the store took it.
     pub recorded_at: DateTime,
-    /// What is wrong with it, in words.
+    /// What is wrong with it, in words: `missing field result`.
     pub reason: String,
     /// What is stored, as JSON; null if it is none.
     pub data: Option<AnyJson>,
     /// The same as text, byte for byte where it is UTF-8: `{"reason":"sold twice"}`.
     pub raw: String,
-    /// Its metadata as text: who did it, with which key.
+    /// Its metadata as text, who did it with which key: `{"actor":"key:01J…"}`.
     pub raw_metadata: String,
 }
 
@@ -167,7 +171,7 @@ pub struct SkippedEvent {
     pub position: PositionScalar,
     /// Its kind: `ticket-voided`.
     pub kind: String,
-    /// Why it is left out, in the operator's words.
+    /// Why it is left out, in the operator's words: `written by a gate on trial`.
     pub reason: String,
     /// Who decided that: `key:` and the ULID of an API key, or `system:command-line`.
     pub by: String,
@@ -259,7 +263,7 @@ pub enum BuildPhase {
 pub struct BuildProgress {
     /// Why it is done.
     pub kind: BuildKind,
-    /// The id of the show, if the rows of one show alone are built.
+    /// The id of the show, if the rows of one show alone are built: `show_01J…`.
     pub show_id: Option<ID>,
     /// What it is doing.
     pub phase: BuildPhase,
@@ -279,17 +283,17 @@ pub struct BuildProgress {
 /// What a build found when it compared its rows with those that were served.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct BuildReport {
-    /// Of which read model.
+    /// Of which read model: `tickets`.
     pub projection: String,
     /// Why it was done.
     pub kind: BuildKind,
-    /// The id of the show, if the rows of one show alone were built.
+    /// The id of the show, if the rows of one show alone were built: `show_01J…`.
     pub show_id: Option<ID>,
     /// The position at which both were compared.
     pub position: PositionScalar,
     /// What was served was what the events say.
     pub equal: bool,
-    /// The first difference, in words; for operators alone.
+    /// The first difference, in words: `order 01J… is missing`. For operators alone.
     pub first_difference: Option<String>,
     /// Table by table.
     pub tables: Vec<TableComparison>,
@@ -304,15 +308,16 @@ pub struct BuildReport {
 /// What the rows of one table say, as served and as folded afresh.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct TableComparison {
-    /// The table.
+    /// The table: `refunds`.
     pub table: String,
     /// Rows that are served.
     pub served_rows: u64,
     /// Rows that the events give.
     pub rebuilt_rows: u64,
-    /// A digest of the served rows, in hexadecimal; it means something only beside the other.
+    /// A digest of the served rows, in hexadecimal, `9c56cc51b374c3ba`; it means something only
+    /// beside the other.
     pub served_digest: String,
-    /// A digest of the rows that the events give.
+    /// A digest of the rows that the events give: `9c56cc51b374c3ba`.
     pub rebuilt_digest: String,
     /// Rows that are missing, too many or different.
     pub differences: u64,
@@ -321,7 +326,7 @@ pub struct TableComparison {
 /// A process that answers events with commands: the checkout, refunds.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Process {
-    /// Its name.
+    /// Its name: `checkout`.
     pub name: String,
     /// Every event up to here is answered.
     pub position: PositionScalar,
@@ -376,6 +381,7 @@ impl From<read::ProjectionStatus> for Projection {
             build: status.build.map(BuildProgress::from),
             last_build: status.last_build.map(BuildReport::from),
             last_build_error: status.last_build_error,
+            skipped_count: status.skipped.len(),
             skipped: status.skipped.into_iter().map(SkippedEvent::from).collect(),
             former: status.former.map(FormerBuild::from),
             rebuilds_one_show: status.by_show,

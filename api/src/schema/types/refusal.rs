@@ -11,15 +11,16 @@ pub struct NewestRefusal {
     pub at: DateTime,
     /// Its code: of `userErrors`, or of `errors`.
     pub code: String,
-    /// What the client was told; long texts are cut.
+    /// What the client was told, such as `Seat "A2" is held or sold already.`; long texts are cut.
     pub message: String,
-    /// The field at the root of the operation; null where nothing was carried out.
+    /// The field at the root of the operation, `holdSeats`; null where nothing was carried out.
     pub field: Option<String>,
-    /// The id of the key that asked; null without a key.
+    /// The id of the key that asked, `key_01J…`; null without a key.
     pub api_key_id: Option<ID>,
-    /// The id of its organizer; null for an operator.
+    /// The id of its organizer, `organizer_01J…`; null for an operator.
     pub organizer_id: Option<ID>,
-    /// The trace in which it happened, if that was sampled: 32 hexadecimal digits.
+    /// The trace in which it happened, if that was sampled: 32 hexadecimal digits, such as
+    /// `4bf92f3577b34da6a3ce929d0e0e4736`.
     pub trace: Option<String>,
 }
 

@@ -9,7 +9,7 @@ use crate::ids::GlobalId;
 /// What was sold of a show.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct SalesReport {
-    /// The id of the show.
+    /// The id of the show: `show_01J…`.
     pub show_id: ID,
     /// Places held now, as recorded: holds that ended by themselves count until that is recorded.
     pub held: u64,
@@ -24,7 +24,7 @@ pub struct SalesReport {
 /// What was sold of one ticket type of a show.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct TicketTypeSales {
-    /// The ticket type.
+    /// The ticket type: `adult`.
     pub ticket_type: String,
     /// Items of confirmed orders, the cancelled ones too.
     pub sold: u64,
@@ -58,7 +58,7 @@ impl From<ShowSales> for SalesReport {
 /// What money came in and went out, of one organizer in one currency.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct MoneyReport {
-    /// The id of the organizer.
+    /// The id of the organizer: `organizer_01J…`.
     pub organizer_id: ID,
     /// What came in.
     pub captured: Money,

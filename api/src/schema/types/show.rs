@@ -60,12 +60,12 @@ impl Show {
         self.id.global()
     }
 
-    /// What people call it.
+    /// What people call it: `Spring Concert`.
     async fn name(&self) -> &str {
         self.scheduled.name.as_str()
     }
 
-    /// The id of the venue.
+    /// The id of the venue: `venue_01J…`.
     async fn venue_id(&self) -> ID {
         self.scheduled.venue.global()
     }
@@ -90,7 +90,7 @@ impl Show {
         DateTime(self.scheduled.ends_at)
     }
 
-    /// The names of its stops, one more than it has legs; empty for a concert.
+    /// The names of its stops, `Tokyo`, `Nagoya`: one more than it has legs; empty for a concert.
     async fn stops(&self) -> Vec<&str> {
         self.scheduled.stops.iter().map(|stop| stop.as_str()).collect()
     }
@@ -202,15 +202,15 @@ impl From<&Issuance> for IssuanceRule {
 #[derive(Debug, Clone, SimpleObject)]
 #[graphql(name = "TicketType")]
 pub struct OfferedTicketType {
-    /// Its short name, unique in the show: what orders say.
+    /// Its short name, unique in the show: what orders say, such as `adult`.
     pub ticket_type: String,
-    /// What people call it.
+    /// What people call it: `大人`.
     pub name: String,
     /// For one place, on any legs for which `fares` says nothing.
     pub price: Money,
     /// Prices for certain ranges of legs.
     pub fares: Vec<Fare>,
-    /// Only for seats and pools of these categories; for all when empty.
+    /// Only for seats and pools of these categories, such as `S`; for all when empty.
     pub categories: Vec<String>,
     /// Only for these pools, whatever their category; when empty, `categories` alone decides.
     pub pools: Vec<String>,

@@ -145,7 +145,7 @@ impl Ticket {
         self.suspended
     }
 
-    /// The id of the show.
+    /// The id of the show: `show_01J…`.
     async fn show_id(&self) -> ID {
         self.facts.show.global()
     }
@@ -155,7 +155,7 @@ impl Ticket {
         linked_show(ctx, self.facts.show).await
     }
 
-    /// The id of its order.
+    /// The id of its order: `order_01J…`.
     async fn order_id(&self) -> ID {
         self.facts.order.global()
     }
@@ -175,12 +175,12 @@ impl Ticket {
         self.facts.item
     }
 
-    /// The numbered seat; null for a place of a pool.
+    /// The numbered seat, `A1`; null for a place of a pool.
     async fn seat(&self) -> Option<&str> {
         self.facts.seat.as_ref().map(|seat| seat.as_str())
     }
 
-    /// The pool; null for a numbered seat.
+    /// The pool, `floor`; null for a numbered seat.
     async fn pool(&self) -> Option<&str> {
         self.facts.pool.as_ref().map(|pool| pool.as_str())
     }
@@ -190,12 +190,12 @@ impl Ticket {
         self.facts.legs.into()
     }
 
-    /// As what.
+    /// As what: `adult`.
     async fn ticket_type(&self) -> &str {
         self.facts.ticket_type.as_str()
     }
 
-    /// Whose order it is, as the integrator knows them.
+    /// Whose order it is, as the integrator knows them: `b-42`.
     async fn buyer(&self) -> &str {
         self.facts.buyer.as_str()
     }
@@ -216,8 +216,8 @@ impl Ticket {
         self.generation
     }
 
-    /// Its live code, to be shown as a QR code; null while it is not issued, and once it is void.
-    /// Only who sells for its organizer sees it: whoever knows it can enter.
+    /// Its live code, `T1.AEA2YP6L…`, to be shown as a QR code; null while it is not issued, and
+    /// once it is void. Only who sells for its organizer sees it: whoever knows it can enter.
     async fn code(&self, ctx: &Context<'_>) -> Answer<String> {
         let asked = Asked::of(ctx);
         answer(async move {

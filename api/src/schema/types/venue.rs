@@ -48,7 +48,7 @@ impl Venue {
         self.id.global()
     }
 
-    /// What people call it.
+    /// What people call it: `Main Hall`.
     async fn name(&self) -> &str {
         &self.name
     }
@@ -86,7 +86,7 @@ impl SeatMap {
 /// Sections with rows of seats, and pools, on a plane with a focal point.
 #[Object]
 impl SeatMap {
-    /// What people call it.
+    /// What people call it: `Main Hall`.
     async fn name(&self) -> &str {
         self.map().name.as_str()
     }
@@ -161,7 +161,7 @@ impl Section {
 /// A block of rows: stalls, balcony, coach 7.
 #[Object]
 impl Section {
-    /// What people call it.
+    /// What people call it: `Stalls`.
     async fn name(&self) -> &str {
         self.section().name.as_str()
     }
@@ -189,7 +189,7 @@ impl Row {
 /// Seats side by side, in the order in which one sits next to the other.
 #[Object]
 impl Row {
-    /// What people call it.
+    /// What people call it: `A`.
     async fn name(&self) -> &str {
         self.row().name.as_str()
     }
@@ -203,13 +203,13 @@ impl Row {
 /// One seat of a seat map.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Seat {
-    /// Its name, unique in the map: what holds and orders say.
+    /// Its name, unique in the map: what holds and orders say, such as `A1`.
     pub name: String,
-    /// The number on the seat.
+    /// The number on the seat: `12`.
     pub number: String,
     /// Where it stands.
     pub at: MapPoint,
-    /// Its price category.
+    /// Its price category: `S`.
     pub category: String,
     /// A wheelchair place, or one kept for accessibility: never given to a general request.
     pub wheelchair: bool,
@@ -220,11 +220,11 @@ pub struct Seat {
 /// Unnumbered capacity of a seat map.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct Pool {
-    /// Its name, unique in the map: what holds and orders say.
+    /// Its name, unique in the map: what holds and orders say, such as `floor`.
     pub name: String,
     /// How many places it has.
     pub capacity: u32,
-    /// Its price category.
+    /// Its price category: `standing`.
     pub category: String,
 }
 

@@ -31,7 +31,7 @@ async fn every_event_is_there_as_it_was_stored() {
     for (entry, event) in entries.iter().zip(events) {
         assert_eq!((entry.position, entry.event), (event.position, event.id));
         assert_eq!((entry.stream, entry.version), (event.stream, event.version));
-        assert_eq!(entry.data.as_bytes(), event.data, "byte for byte");
+        assert_eq!(entry.stored.data, event.data, "byte for byte");
         assert_eq!(entry.recorded_at, event.recorded_at);
         assert!(entry.key.is_some());
     }

@@ -128,10 +128,12 @@ impl OrderFold {
                 order.pending_cancellation = Some(PendingCancellation {
                     cancellation: fact.cancellation,
                     items: fact.items.clone(),
+                    refund: fact.refund,
                     reason: fact.reason.clone(),
                 });
             }
             E::ItemsCancelled(fact) => {
+                waive(order, &fact.items);
                 for item in order.items.iter_mut().filter(|i| fact.items.contains(&i.item.item)) {
                     item.cancelled = true;
                 }
@@ -173,6 +175,14 @@ impl OrderFold {
         }
         Ok(())
     }
+}
+
+/// What is credited for cancelled items first settles what is due.
+fn waive(order: &mut OrderView, items: &[u16]) {
+    let Some(pending) = &order.pending_cancellation else { return };
+    let cancelled = order.items.iter().filter(|item| items.contains(&item.item.item));
+    let credit = pending.refund.credit_minor(cancelled.map(|item| item.item.price_minor));
+    order.waived_minor += credit.min(order.due_minor());
 }
 
 /// Part of a cancellation is decided; when all of it is, none is pending any more.
@@ -226,6 +236,7 @@ fn pending(
         total_minor: placed.total_minor,
         captured_minor: 0,
         reversed_minor: 0,
+        waived_minor: 0,
         refund_requested_minor: 0,
         refund_settled_minor: 0,
         payments: Vec::new(),

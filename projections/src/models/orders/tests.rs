@@ -1,6 +1,10 @@
 //! An order's life.
 
-use hakken_domain::order;
+use hakken_domain::{
+    State,
+    envelope::{StreamId, StreamKind},
+    order,
+};
 
 use super::{OrderFilter, OrderStatus, RefundFilter, RefundStatus};
 use crate::{
@@ -84,4 +88,52 @@ async fn orders_are_found_by_show_buyer_and_status_with_pages() {
     let buyer = Some(hall::buyer("buyer-o3"));
     let filter = OrderFilter { buyer, ..OrderFilter::default() };
     assert_eq!(found(filter, PageRequest::first(9)).await.0, ids(&["o3"]));
+}
+
+/// Whatever happened to an order, what is due of it is what the rules say.
+#[tokio::test]
+async fn what_is_due_after_a_chargeback_is_what_the_rules_say() {
+    let bench = Bench::start(Store::in_memory()).await;
+    bench.feed.organizer_registered("one");
+    bench.feed.placed("o", &[("s", "A1"), ("s", "A2"), ("s", "A3")]);
+    bench.feed.paid("o", 15_000);
+    bench.feed.order_confirmed("o");
+    let stream = StreamId::from(hall::order("o"));
+    let due = async || {
+        let seen = order(&bench, "o").await.due_minor();
+        let mut rules = State::initial(StreamKind::Order);
+        for event in bench.feed.events(Default::default(), usize::MAX) {
+            if event.stream == stream {
+                rules.evolve(&event.decoded().expect("an event").event);
+            }
+        }
+        let State::Order(rules) = rules else { panic!("an order's rules") };
+        assert_eq!(seen, rules.due_minor());
+        seen
+    };
+    assert_eq!(due().await, 0);
+    let payment = order(&bench, "o").await.payments[0].payment.clone();
+    let reversed =
+        order::PaymentReversed { payment, amount_minor: 15_000, reason: hall::reason("fraud") };
+    bench.feed.order("o", order::Event::PaymentReversed(reversed));
+    assert_eq!(due().await, 15_000);
+    for (item, refund, left) in [
+        (1, order::RefundPolicy::Full, 10_000),
+        (2, order::RefundPolicy::KeepFeeMinor(1_000), 6_000),
+        (3, order::RefundPolicy::Nothing, 0),
+    ] {
+        let cancellation = hall::cancellation(&format!("c{item}"));
+        let items = vec![item];
+        let asked = order::CancellationRequested {
+            cancellation,
+            items: items.clone(),
+            refund,
+            even_if_used: false,
+            reason: hall::reason("ill"),
+        };
+        bench.feed.order("o", order::Event::CancellationRequested(asked));
+        let done = order::ItemsCancelled { cancellation, items };
+        bench.feed.order("o", order::Event::ItemsCancelled(done));
+        assert_eq!(due().await, left, "item {item}");
+    }
 }

@@ -265,28 +265,40 @@ async fn sockets_close_when_the_engine_stops() {
     assert_eq!(socket.closed().await, 1001);
 }
 
-#[tokio::test]
-async fn all_sockets_together_have_so_many_operations() {
-    const QUIET: &str = "subscription { events(kinds: [\"show-cancelled\"]) { id } }";
-    let stage = Stage::start().await;
-    let operator = stage.operator();
+const QUIET: &str = "subscription { events(kinds: [\"show-cancelled\"]) { id } }";
+
+/// Opens sockets with a hundred operations each until one is refused.
+async fn fill(stage: &Stage, actor: &Actor) -> (Vec<Socket>, Value) {
     let mut sockets = Vec::new();
-    let refused = loop {
+    loop {
         assert!(sockets.len() < 50, "5,000 operations at once");
-        let mut socket = Socket::ready(&stage, &operator).await;
+        let mut socket = Socket::ready(stage, actor).await;
         for id in 0..100 {
             socket.subscribe(&id.to_string(), QUIET, Value::Null).await;
         }
         socket.say(json!({ "type": "ping" })).await;
         let heard = socket.hear().await;
+        sockets.push(socket);
         if heard["type"] == "error" {
-            break heard;
+            return (sockets, heard);
         }
         assert_eq!(heard["type"], "pong");
-        sockets.push(socket);
-    };
+    }
+}
+
+#[tokio::test]
+async fn all_sockets_together_have_so_many_operations_and_no_key_takes_the_last_of_them() {
+    let stage = Stage::start().await;
+    let tenant = stage.tenant("hibiki").await;
+    let operator = stage.operator();
+    let (mut sockets, refused) = fill(&stage, &operator).await;
     assert_eq!(refused["payload"][0]["extensions"]["code"], "THROTTLED", "{refused}");
-    assert_eq!(sockets.len(), 40);
+    assert_eq!(sockets.len(), 31, "three quarters of 4,096");
+    // There is room for others, until there is none.
+    let (others, refused) = fill(&stage, &tenant.auditor).await;
+    assert_eq!(refused["payload"][0]["extensions"]["code"], "THROTTLED", "{refused}");
+    assert_eq!(others.len(), 11, "the last quarter");
+    sockets.extend(others);
     // Whoever leaves makes room.
     drop(sockets);
     let mut socket = Socket::ready(&stage, &operator).await;
