@@ -53,6 +53,11 @@ try {
   const { position } = (await held.json()).data.holdSeats;
   await page.until("what is told live", `${answer}?.getValue().includes('"position": ${position}')`);
 
+  // The key stays in the page, and what was asked is found again.
+  const kept = JSON.parse(await page.value("JSON.stringify({ ...localStorage, ...sessionStorage })"));
+  assert.ok(!JSON.stringify(kept).includes(HAKKEN_KEY), JSON.stringify(Object.keys(kept)));
+  assert.ok(kept["graphiql:queries"]?.includes("query Welcome"), "the history is kept");
+
   const own = new URL(HAKKEN_URL).host;
   const foreign = page.requests.filter((asked) => !asked.startsWith("data:") && new URL(asked).host !== own);
   assert.deepEqual(foreign, [], "no other host is asked");

@@ -26,10 +26,33 @@
     return send(params, { ...options, headers });
   };
 
+  // A key that is typed in stays in the page: what is kept of earlier queries has no headers.
+  const withoutHeaders = (text) => {
+    try {
+      return JSON.stringify(JSON.parse(text), (name, value) => (name === "headers" ? undefined : value));
+    } catch {
+      return text;
+    }
+  };
+  const storage = {
+    get length() {
+      return localStorage.length;
+    },
+    getItem: (name) => localStorage.getItem(name),
+    removeItem: (name) => localStorage.removeItem(name),
+    clear: () => localStorage.clear(),
+    setItem: (name, value) => {
+      if (name.endsWith(":headers")) return;
+      const keepsHeaders = /:(queries|favorites|tabState)$/.test(name);
+      localStorage.setItem(name, keepsHeaders ? withoutHeaders(value) : value);
+    },
+  };
+
   const root = document.getElementById("graphiql");
   ReactDOM.createRoot(root).render(
     React.createElement(GraphiQL, {
       fetcher,
+      storage,
       defaultQuery: settings.firstQuery,
       defaultHeaders: JSON.stringify({ Authorization: placeholder }, null, 2),
       defaultEditorToolsVisibility: "headers",

@@ -30,8 +30,8 @@ pub struct Projection {
     pub version: u32,
     /// What it is doing.
     pub state: ProjectionState,
-    /// Why it is not running, if it is not: `its rows cannot be reached`. For operators alone, since
-    /// it may name what is anybody's.
+    /// Why it is not running, if it is not: `its rows cannot be reached`. The whole of it is for
+    /// operators alone, since it may name what is anybody's.
     pub reason: Option<String>,
     /// The position of the event that it cannot fold, if it stopped at one.
     pub stopped_at: Option<PositionScalar>,
@@ -71,7 +71,10 @@ impl Projection {
         asked: Asked<'_>,
         organizer: OrganizerId,
     ) -> Result<(), Fault> {
-        self.reason = None;
+        self.reason = self.reason.take().map(|_| match self.stopped_at {
+            Some(PositionScalar(at)) => format!("it cannot fold the event at position {at}"),
+            None => "the events or its rows cannot be reached".to_owned(),
+        });
         self.last_build_error = None;
         if let Some(build) = &mut self.last_build {
             build.first_difference = None;
