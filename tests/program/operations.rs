@@ -175,7 +175,7 @@ impl Operator {
         }
         self.ran += 1;
         if kind == "server" {
-            return self.start(commands).await;
+            return self.start(commands, "readyz").await;
         }
         let Output { status, stdout, stderr } = self.shell(commands).output().expect("bash runs");
         let (stdout, stderr) = (text(&stdout), text(&stderr));
@@ -187,15 +187,15 @@ impl Operator {
         }
     }
 
-    /// Starts a server, and waits until it can sell.
-    async fn start(&mut self, commands: &str) {
+    /// Starts a server, and waits until it can sell (`readyz`), or until it answers (`livez`).
+    async fn start(&mut self, commands: &str, until: &str) {
         assert!(self.server.is_none(), "one server runs already");
         let commands = format!("exec {commands}");
         let log = fs::File::create(self.temp.path().join("log")).unwrap();
         let mut command = self.shell(&commands);
         command.env("HAKKEN_PAYMENTS", "simulated").stdout(Stdio::null()).stderr(log);
         let child = self.server.insert(command.spawn().expect("bash runs"));
-        let ready = format!("http://{}/readyz", self.names["LISTEN"]);
+        let ready = format!("http://{}/{until}", self.names["LISTEN"]);
         let since = Instant::now();
         while !reqwest::get(&ready).await.is_ok_and(|answer| answer.status() == 200) {
             let log = || fs::read_to_string(self.temp.path().join("log")).unwrap_or_default();
@@ -215,7 +215,7 @@ impl Operator {
     async fn happens(&mut self, what: &str) {
         match what {
             "the server starts" => {
-                self.start("hakken serve --data \"$DATA\" --listen \"$LISTEN\"").await;
+                self.start("hakken serve --data \"$DATA\" --listen \"$LISTEN\"", "readyz").await;
             }
             "the server stops" => self.stop(),
             "the data are lost" => {
@@ -239,7 +239,8 @@ impl Operator {
                 self.stop();
                 let position = self.poison().await;
                 self.names.insert("POISON", position.to_string());
-                self.start("hakken serve --data \"$DATA\" --listen \"$LISTEN\"").await;
+                // One that has stopped so soon is not ready, and serves all the same.
+                self.start("hakken serve --data \"$DATA\" --listen \"$LISTEN\"", "livez").await;
                 self.are("STOPPED").await;
             }
             "the read models go on" => self.are("RUNNING").await,
@@ -287,7 +288,7 @@ impl Operator {
     async fn knows_all(&mut self) {
         let is_mine = self.server.is_none();
         if is_mine {
-            self.start("hakken serve --data \"$DATA\" --listen \"$LISTEN\"").await;
+            self.start("hakken serve --data \"$DATA\" --listen \"$LISTEN\"", "readyz").await;
         }
         let url = format!("http://{}", self.names["LISTEN"]);
         let client = Client::at(&url);
@@ -395,7 +396,7 @@ async fn the_backups_of_the_readme_are_made_and_restored_as_it_says() {
     let part = part.split("\n## ").next().expect("its end");
     assert!(part.contains("docs/operations.md") && part.contains("word for word"), "{part}");
     let mut operator = Operator::begin().await;
-    operator.start("hakken serve --data \"$DATA\" --listen \"$LISTEN\"").await;
+    operator.start("hakken serve --data \"$DATA\" --listen \"$LISTEN\"", "readyz").await;
     for step in steps(part) {
         let Said::Run { kind, commands, printed } = step else { panic!("{step:?}") };
         assert_eq!((&*kind, &printed), ("", &None));
