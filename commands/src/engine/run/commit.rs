@@ -77,6 +77,7 @@ impl Loop {
                 }
                 // What is not durable yet now was seen by nobody.
                 self.glanced &= !self.open.is_empty();
+                self.gathering.answered(batch.items.len(), began.elapsed(), Instant::now());
                 self.written(batch, appended);
             }
             // What somebody has seen and built upon cannot be decided anew: no event may follow

@@ -3,6 +3,7 @@
 mod answer;
 mod commit;
 mod decide;
+mod gather;
 mod streams;
 
 use std::{future::Future, pin::Pin, sync::Arc, sync::atomic::Ordering};
@@ -13,9 +14,11 @@ use lru::LruCache;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
-    time::Instant,
+    time::{Instant, sleep_until},
 };
 use tracing::warn;
+
+use gather::Gathering;
 
 use super::{
     CommandError, Counters, Health, Limits, Ports, Work, batch::Batch, entry::Entry, load::Loaded,
@@ -42,6 +45,8 @@ struct Loop {
     streams: LruCache<StreamId, Entry>,
     cache_bytes: usize,
     open: Batch,
+    /// Whether the open batch waits for those whom the last one answered.
+    gathering: Gathering,
     loads: FuturesUnordered<Task<Read>>,
     /// How many there were: each has its number.
     readings: u64,
@@ -87,6 +92,7 @@ pub(super) async fn run(
         streams: LruCache::unbounded(),
         cache_bytes: 0,
         open: Batch::default(),
+        gathering: Gathering::default(),
         loads: FuturesUnordered::new(),
         readings: 0,
         saves: JoinSet::new(),
@@ -102,8 +108,13 @@ pub(super) async fn run(
     let mut stopping = false;
     let mut drained = Vec::new();
     loop {
+        let mut waits_until = None;
         if under_way.is_none() && !this.open.is_empty() {
-            under_way = Some(this.begin());
+            let may_wait = this.open.events < this.limits.batch_events && !stopping;
+            waits_until = this.gathering.until(Instant::now()).filter(|_| may_wait);
+            if waits_until.is_none() {
+                under_way = Some(this.begin());
+            }
         }
         if stopping && under_way.is_none() && this.loads.is_empty() && inbox.is_empty() {
             break;
@@ -122,6 +133,7 @@ pub(super) async fn run(
             }
             count = inbox.recv_many(&mut drained, 1_024), if room && !stopping => {
                 stopping |= count == 0;
+                this.gathering.came(count);
                 let now = this.ports.clock.now();
                 for work in drained.drain(..) {
                     match work {
@@ -133,6 +145,7 @@ pub(super) async fn run(
                     }
                 }
             }
+            () = sleep_until(waits_until.unwrap_or_else(Instant::now)), if waits_until.is_some() => {}
             // Only reached when nothing above can be waited for: the batch that is full and the
             // one that is not begun yet are the same one, which the next turn begins.
             else => {}
