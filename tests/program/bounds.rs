@@ -42,6 +42,8 @@ enum Answer {
     Throttled,
     /// 503 `THROTTLED`: too many connections or requests.
     TurnedAway,
+    /// Not at all.
+    Cut,
 }
 
 /// Asks once, over a new connection or an open one.
@@ -49,7 +51,7 @@ async fn ask(http: &reqwest::Client, url: &str, key: &str, body: &Value) -> (Ans
     let begun = Instant::now();
     let sent = http.post(format!("{url}/graphql")).bearer_auth(key).json(body).send();
     let sent = tokio::time::timeout(HANGS, sent).await.expect("nobody hangs");
-    let response = sent.expect("everybody is answered");
+    let Ok(response) = sent else { return (Answer::Cut, begun.elapsed()) };
     let status = response.status().as_u16();
     let later =
         response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
@@ -175,6 +177,10 @@ async fn stands_the_surplus(server: &Server) -> Result<(), String> {
     let times = |wanted: Answer| -> Vec<Duration> {
         record.iter().filter(|(answer, _)| *answer == wanted).map(|(_, took)| *took).collect()
     };
+    let cut = times(Answer::Cut).len();
+    if cut > 0 {
+        return Err(format!("{cut} callers were not answered"));
+    }
     let (served, throttled) = (times(Answer::Served), times(Answer::Throttled));
     let away = times(Answer::TurnedAway);
     println!(

@@ -259,6 +259,8 @@ function sure(title, text, needsReason) {
   dialog.showModal();
   return new Promise((resolve) => {
     dialog.onclose = () => {
+      // That the question before was closed may be told only now.
+      if (dialog.open) return;
       resolve(dialog.returnValue === "yes" ? at("ask-reason").value : undefined);
     };
   });
