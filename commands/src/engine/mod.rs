@@ -134,6 +134,8 @@ pub struct Limits {
     /// And at least one event for so many bytes of its state: small enough that a growing stream
     /// is kept again and again, large enough that keeping it costs little beside the events.
     pub snapshot_share: usize,
+    /// Whether a batch waits a little for those whom the one before it answered.
+    pub gathers: bool,
 }
 
 impl Default for Limits {
@@ -145,6 +147,7 @@ impl Default for Limits {
             attempts: 8,
             snapshot_events: 2_000,
             snapshot_share: 64,
+            gathers: true,
         }
     }
 }

@@ -196,6 +196,7 @@ impl Node {
                 attempts: 6,
                 snapshot_events: 25,
                 snapshot_share: 1_000_000,
+                gathers: true,
             },
             seed,
             // And so is the distance from which a process looks back before it answers.

@@ -439,20 +439,29 @@ async fn what_was_decided_is_not_forgotten_for_an_older_reading() {
 /// is wrong then, if anything.
 pub async fn older_reading() -> Result<(), String> {
     let memory = Setup::default().memory;
-    // Appends: five for each show, then the hold of A1 (slow), another show's hold (fails slowly),
-    // and that again (slow).
-    let store = FaultyStore::new(memory.clone(), |number| match number {
-        10 => Fault::Slow(10),
-        11 => Fault::FailSlowly(StoreErrorKind::Unavailable, 20),
-        12 => Fault::Slow(100),
-        _ => Fault::None,
+    // Once both shows are on sale: the hold of A1 (slow), another show's hold (fails slowly), and
+    // that again (slow).
+    let began = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (has_begun, mut appends) = (began.clone(), 0);
+    let store = FaultyStore::new(memory.clone(), move |_| {
+        appends += u64::from(has_begun.load(std::sync::atomic::Ordering::Relaxed));
+        match appends {
+            1 => Fault::Slow(10),
+            2 => Fault::FailSlowly(StoreErrorKind::Unavailable, 20),
+            3 => Fault::Slow(100),
+            _ => Fault::None,
+        }
     });
     let slow = Arc::new(std::sync::atomic::AtomicU64::new(0));
     let millis = slow.clone();
     let store = store.with_slow_reads(move || millis.load(std::sync::atomic::Ordering::Relaxed));
-    let world = World::with(Setup { store: Some(Arc::new(store)), memory, ..Setup::default() });
+    // Each moment counts: no batch waits for anybody.
+    let limits = Limits { gathers: false, ..Limits::default() };
+    let store = Some(Arc::new(store) as _);
+    let world = World::with(Setup { store, memory, limits, ..Setup::default() });
     let first = world.show("first", hall(1, 9, 0), &[]).await;
     let second = world.show("second", hall(1, 9, 0), &[]).await;
+    began.store(true, std::sync::atomic::Ordering::Relaxed);
     let at = |millis| tokio::time::sleep(Duration::from_millis(millis));
     let hold = |show, seat: &'static str, key: &'static str| {
         let world = &world;
@@ -483,5 +492,13 @@ pub async fn older_reading() -> Result<(), String> {
     }
     world.rest().await;
     let given = seats_given(&*world.memory, first).await?;
-    if given.len() == 2 { Ok(()) } else { Err(format!("given are {given:?}")) }
+    if given.len() != 2 {
+        return Err(format!("given are {given:?}"));
+    }
+    // Nobody else writes: whoever is told of newer events has decided on older facts.
+    let counters = world.write.engine().counters();
+    match counters.conflicts.load(std::sync::atomic::Ordering::Relaxed) {
+        0 => Ok(()),
+        conflicts => Err(format!("{conflicts} decisions stood on older facts")),
+    }
 }

@@ -110,7 +110,8 @@ pub(super) async fn run(
     loop {
         let mut waits_until = None;
         if under_way.is_none() && !this.open.is_empty() {
-            let may_wait = this.open.events < this.limits.batch_events && !stopping;
+            let may_wait =
+                this.limits.gathers && this.open.events < this.limits.batch_events && !stopping;
             waits_until = this.gathering.until(Instant::now()).filter(|_| may_wait);
             if waits_until.is_none() {
                 under_way = Some(this.begin());
