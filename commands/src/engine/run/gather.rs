@@ -10,6 +10,8 @@ const FEWEST_WITHOUT: u32 = 8;
 const MOST_WITHOUT: u32 = 4_096;
 /// A batch that is durable sooner is worth no wait.
 const SHORTEST: Duration = Duration::from_micros(100);
+/// Nobody waits longer: a disk that was stuck for seconds must not make the next batch wait, too.
+const LONGEST: Duration = Duration::from_millis(10);
 
 /// What the last batch says about when to send the next.
 #[derive(Default)]
@@ -39,7 +41,7 @@ impl Gathering {
             // A few may be slow, or may have left.
             let wanted = count - count / 8;
             // Halves would take another batch each: waiting longer than that costs more.
-            let patience = took * 3 / 4;
+            let patience = (took * 3 / 4).min(LONGEST);
             self.wait = Some(Wait { wanted, came: 0, since: now, patience });
         }
     }
@@ -111,6 +113,13 @@ mod tests {
         assert_eq!(gathering.until(now), None);
         gathering.answered(16, TOOK, now);
         assert!(gathering.until(now).is_some());
+    }
+
+    #[test]
+    fn a_store_that_was_stuck_is_not_waited_after_for_long() {
+        let (mut gathering, now) = (Gathering::default(), Instant::now());
+        gathering.answered(16, Duration::from_secs(20), now);
+        assert_eq!(gathering.until(now), Some(now + LONGEST));
     }
 
     #[test]
