@@ -84,6 +84,14 @@ async fn fill(folder: &Path, events: &[Arc<StoredEvent>]) -> Vec<Arc<StoredEvent
     }
     let all = read_all(&store).await.expect("it can be read");
     store.close().await.expect("it closes");
+    // A connection of SQLite that was cut off is still on its way out, and takes its log along.
+    let is_log = |file: &PathBuf| file.to_string_lossy().ends_with("-wal");
+    for _ in 0..500 {
+        if !files(folder).iter().any(is_log) {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
     all
 }
 
