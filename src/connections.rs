@@ -42,6 +42,8 @@ use tokio::{
     time::{Sleep, sleep, timeout},
 };
 
+use crate::open_files;
+
 /// Bytes that a connection may have in its buffers: headers that are read, a body that nobody has
 /// taken yet, answers on their way. A URL with a whole document fits.
 const CONNECTION_BYTES: usize = 128 << 10;
@@ -55,8 +57,6 @@ const TURNED_AWAY: usize = 1_024;
 const FAREWELL: Duration = Duration::from_secs(5);
 /// After an accept that failed, as it does when no file can be opened any more.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Files that are open beside the connections: those that are turned away, and the store's.
-const OTHER_FILES: u64 = 1_536;
 
 const BUSY: &str = r#"{"errors":[{"message":"Too many requests wait already. Nothing changed: try again in a second, with the same idempotency key.","extensions":{"code":"THROTTLED","retryAfterSeconds":1}}]}"#;
 const OVERDUE: &str = r#"{"errors":[{"message":"The request took too long, and it is not known whether it happened: try again with the same idempotency key, which makes that safe.","extensions":{"code":"SERVICE_UNAVAILABLE","retryAfterSeconds":1}}]}"#;
@@ -131,7 +131,7 @@ impl Doors {
     /// With so many places.
     pub fn new(limits: Limits) -> Self {
         let Limits { requests: most_requests, patience, .. } = limits;
-        let most_connections = allowed_by_files(limits.connections);
+        let most_connections = open_files::connections(limits.connections);
         let in_hand = InHand {
             places: Semaphore::new(most_requests),
             surplus: Surplus::default(),
@@ -328,38 +328,6 @@ fn later(status: StatusCode, body: &'static str) -> Response {
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind as E;
     matches!(error.kind(), E::ConnectionRefused | E::ConnectionAborted | E::ConnectionReset)
-}
-
-/// So many connections at most as the system lets this process open files, whose soft limit is
-/// raised as far as that takes.
-#[cfg(unix)]
-fn allowed_by_files(wanted: usize) -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let needed = wanted as u64 + OTHER_FILES;
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let Some(current) = current.filter(|current| *current < needed) else { return wanted };
-    let raised = maximum.map_or(needed, |maximum| maximum.min(needed));
-    let files = match setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum }) {
-        Ok(()) => raised,
-        Err(_) => current,
-    };
-    if files >= needed {
-        return wanted;
-    }
-    let allowed = usize::try_from(files.saturating_sub(OTHER_FILES).max(files / 2)).unwrap_or(1);
-    tracing::warn!(
-        wanted,
-        allowed,
-        files,
-        "the system lets this process open so few files that it takes fewer connections: raise \
-         the limit (ulimit -n, or LimitNOFILE of its service)"
-    );
-    allowed.clamp(1, wanted)
-}
-
-#[cfg(not(unix))]
-fn allowed_by_files(wanted: usize) -> usize {
-    wanted
 }
 
 /// How HTTP/2 begins. Anything else is HTTP/1.

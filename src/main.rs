@@ -8,6 +8,7 @@ mod demo;
 mod documents;
 mod logging;
 mod node;
+mod open_files;
 mod recovery;
 mod serve;
 mod store;
@@ -35,6 +36,7 @@ const LAST_CALL: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    open_files::allow();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&anyhow::Error::new(error).context("no threads can be had")),

@@ -16,7 +16,7 @@ use hakken_domain::{envelope::Position, time::Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use crate::{connections::Doors, store::Store};
+use crate::{connections::Doors, open_files, store::Store};
 
 /// What whoever makes backups leaves in the data directory when one is good.
 const LAST_BACKUP: &str = "last-backup.json";
@@ -49,8 +49,8 @@ impl Host for ThisProcess {
             started_at: Some(self.started_at),
             cpu_seconds,
             resident_bytes,
-            open_files: fs::read_dir("/proc/self/fd").ok().map(|files| files.count() as u64),
-            most_open_files: most_open_files(),
+            open_files: open_files::already(),
+            most_open_files: open_files::most(),
             disk_free_bytes: disk.map(|(free, _)| free),
             disk_size_bytes: disk.map(|(_, size)| size),
             connections: Some(figures.connections),
@@ -96,16 +96,6 @@ fn ticks_per_second() -> u64 {
 #[cfg(not(target_os = "linux"))]
 fn page_bytes() -> u64 {
     4_096
-}
-
-#[cfg(unix)]
-fn most_open_files() -> Option<u64> {
-    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
-}
-
-#[cfg(not(unix))]
-fn most_open_files() -> Option<u64> {
-    None
 }
 
 /// Bytes that are free for us, and all bytes, of the file system that has the data.
@@ -183,6 +173,6 @@ mod tests {
         assert!(used(&stat).1.unwrap() > 1 << 20);
         let (free, size) = disk(&std::env::temp_dir()).unwrap();
         assert!(free <= size && size > 0);
-        assert!(most_open_files().is_none_or(|most| most > 3));
+        assert!(open_files::most().is_none_or(|most| most > 3));
     }
 }
