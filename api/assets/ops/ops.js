@@ -123,8 +123,8 @@ async function look() {
     history.forgetBefore(() => notice(""));
     state.looked = looked;
     at("main").classList.remove("stale");
-    const { reasons } = JSON.parse(ready.text);
-    alarm(reasons.join(" · "));
+    const { reasons, concerns } = JSON.parse(ready.text);
+    alarm([...reasons, ...concerns].join(" · "));
     pill(ready.status === 200 ? "good" : "bad", say(ready.status === 200 ? "ready" : "notReady"));
     show();
   } catch (error) {

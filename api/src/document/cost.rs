@@ -244,12 +244,12 @@ impl<'a> Planner<'a, '_> {
         let is_root = types.root(OperationType::Mutation) == Some(parent);
         plan.fixed.cost += if is_root { MUTATION } else { 0 };
         let at = (types.name(parent), name);
-        let of_past = |field: &Field<'_>| field.arguments.iter().any(|it| it.name.text == "asOf");
-        if LARGE_FIELDS.contains(&at) || (PAST_FIELDS.contains(&at) && of_past(field)) {
+        let of_past = field.arguments.iter().any(|given| given.name.text == "asOf");
+        if LARGE_FIELDS.contains(&at) || (of_past && PAST_FIELDS.contains(&at)) {
             plan.fixed.large += 1;
             plan.fixed.cost += LARGE;
         }
-        if field.arguments.iter().any(|given| given.name.text == "asOf") {
+        if of_past {
             plan.fixed.cost += PAST;
         }
         plan.fixed.of_page += u64::from(EVENT_FIELDS.contains(&at));

@@ -7,9 +7,9 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::Response,
 };
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::time::timeout;
 
-use super::{App, graphql, problem, with_extensions};
+use super::{App, graphql, places::Place, problem, with_extensions};
 use crate::{document::MAX_VALUES, faults::Fault};
 
 /// Most bytes of a body: a seat map of 80,000 seats fits.
@@ -18,6 +18,8 @@ const MAX_BODY: usize = 8 << 20;
 const LARGE_BODY: usize = 32 << 10;
 /// Most KiB of large bodies in hand at once, over all requests.
 pub(super) const LARGE_BODIES: usize = 64 << 10;
+/// Most of them for one key.
+pub(super) const OF_ONE_KEY: usize = LARGE_BODIES / 2;
 /// What a value of the body takes in memory, about, however short its text is.
 const VALUE_BYTES: usize = 128;
 /// Values of a request beside its variables.
@@ -32,7 +34,7 @@ pub(super) async fn read(
     app: &App,
     headers: &HeaderMap,
     body: Body,
-) -> Result<(Bytes, Option<OwnedSemaphorePermit>), Response> {
+) -> Result<(Bytes, Option<Place>), Response> {
     if let Some(refused) = wrong_kind(headers) {
         return Err(refused);
     }
@@ -41,8 +43,9 @@ pub(super) async fn read(
     if length.is_none_or(|length| length > LARGE_BODY) {
         // Nobody without a key keeps others from sending what is large.
         match (graphql::caller(app, headers).await?, length) {
-            (Some(_), _) => {
-                room = Some(room_for(app, length.unwrap_or(bound).min(bound)).map_err(busy)?)
+            (Some(caller), _) => {
+                let room_for = kib(length.unwrap_or(bound).min(bound));
+                room = Some(app.large_bodies.take(caller.key, room_for).ok_or_else(busy)?);
             }
             (None, Some(_)) => return Err(graphql::unauthenticated(&Fault::NoKey)),
             (None, None) => bound = LARGE_BODY,
@@ -57,12 +60,15 @@ pub(super) async fn read(
                 }
                 // A body of small values is many times as large once it is read.
                 let more = (values * VALUE_BYTES).saturating_sub(body.len());
-                room.merge(room_for(app, more).map_err(busy)?);
+                if !room.widen(kib(more)) {
+                    return Err(busy());
+                }
             }
             Ok((body, room))
         }
         Ok(Err(_)) => {
-            let message = format!("The body is cut off, or has more than {bound} bytes.");
+            let larger = if bound < MAX_BODY { " Larger ones need an API key." } else { "" };
+            let message = format!("The body is cut off, or has more than {bound} bytes.{larger}");
             Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "BAD_REQUEST", &message))
         }
         Err(_) => {
@@ -72,13 +78,12 @@ pub(super) async fn read(
     }
 }
 
-fn room_for(app: &App, bytes: usize) -> Result<OwnedSemaphorePermit, Fault> {
-    let kib = bytes.div_ceil(1 << 10) as u32;
-    app.large_bodies.clone().try_acquire_many_owned(kib).map_err(|_| Fault::Busy)
+fn kib(bytes: usize) -> usize {
+    bytes.div_ceil(1 << 10)
 }
 
-fn busy(fault: Fault) -> Response {
-    super::fault(StatusCode::SERVICE_UNAVAILABLE, &fault)
+fn busy() -> Response {
+    super::fault(StatusCode::SERVICE_UNAVAILABLE, &Fault::Busy)
 }
 
 /// How many values a JSON text has, lists and objects included. Of what is no JSON it says

@@ -8,7 +8,6 @@
 
 mod lists;
 mod patience;
-mod places;
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -29,12 +28,10 @@ use futures_util::stream;
 use hakken_domain::envelope::Position;
 use lists::List;
 use patience::Patience;
-use places::Place;
-pub(super) use places::Places;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{App, fault, graphql, problem, with_extensions};
+use super::{App, fault, graphql, places::Place, problem, with_extensions};
 use crate::{
     auth::{Anybody, Caller},
     faults::Fault,
@@ -42,6 +39,11 @@ use crate::{
         batch::Batches, connection::MAX_PAGE, context::IdempotencyHeader, pace::Pace, visible,
     },
 };
+
+/// Most exports at once: each keeps a core busy as long as its reader is fast.
+pub(super) const ALL: usize = 16;
+/// Most exports of one key at once.
+pub(super) const OF_ONE_KEY: usize = 4;
 
 /// One JSON object a line.
 const JSON_LINES: &str = "application/x-ndjson; charset=utf-8";
@@ -88,7 +90,7 @@ pub(super) async fn export(
     if let Err(late) = visible::wait(&app.api, list.projection, at_least).await {
         return fault(StatusCode::SERVICE_UNAVAILABLE, &late);
     }
-    let Some(place) = app.exports.take(caller.key) else {
+    let Some(place) = app.exports.take(caller.key, 1) else {
         return fault(StatusCode::SERVICE_UNAVAILABLE, &Fault::Busy);
     };
     let begun = match Running::begin(app, list, parameters, headers, place) {

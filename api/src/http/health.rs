@@ -20,17 +20,21 @@ pub(super) async fn live() -> Response {
     Json(serde_json::json!({ "status": "ok" })).into_response()
 }
 
-/// `GET /readyz`: the write loop works, and every read model follows the events closely.
+/// `GET /readyz`: the write loop works, and the read models follow the events closely. One that
+/// stopped at an event is told and no reason to send clients elsewhere: it stops on every server.
 pub(super) async fn ready(State(app): State<App>) -> Response {
     let health = *app.api.write.engine().health().borrow();
-    let mut reasons = Vec::new();
+    let (mut reasons, mut concerns) = (Vec::new(), Vec::new());
     match health {
         Health::Working => {}
         Health::Failed => reasons.push("the event store can no longer be written".to_owned()),
         Health::Stopped => reasons.push("the engine has stopped".to_owned()),
     }
     match app.api.models.status().await {
-        Ok(projections) => reasons.extend(projections.iter().filter_map(trouble)),
+        Ok(projections) => {
+            reasons.extend(projections.iter().filter_map(trouble));
+            concerns.extend(projections.iter().filter_map(concern));
+        }
         Err(error) => {
             tracing::warn!(%error, "the read models do not say how they are");
             reasons.push("the read models do not say how they are".to_owned());
@@ -39,27 +43,30 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
     let ready = reasons.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if ready { "ready" } else { "not ready" };
-    (status, Json(serde_json::json!({ "status": word, "reasons": reasons }))).into_response()
+    let said = serde_json::json!({ "status": word, "reasons": reasons, "concerns": concerns });
+    (status, Json(said)).into_response()
 }
 
-/// In words for anybody: what an event says that cannot be folded is its organizer's, and operators
-/// see it in `projections`.
+/// Why this server is not to be asked just now.
 fn trouble(projection: &ProjectionStatus) -> Option<String> {
     let name = projection.name;
     match &projection.state {
-        RunState::Stopped(poison) => {
-            Some(format!("the read model {name} stopped at position {}", poison.position))
-        }
         RunState::Retrying { .. } => {
             Some(format!("the read model {name} cannot reach the events or its rows just now"))
         }
-        // Somebody paused it on purpose; what it serves stays whole.
-        RunState::Paused => None,
         RunState::Running if projection.lag_seconds > MAX_LAG_SECONDS => {
             Some(format!("the read model {name} is {:.0} seconds behind", projection.lag_seconds))
         }
-        RunState::Running => None,
+        // Somebody paused it on purpose; what it serves stays whole.
+        RunState::Running | RunState::Paused | RunState::Stopped(_) => None,
     }
+}
+
+/// What somebody should see to, although this server can sell. In words for anybody: what an event
+/// says that cannot be folded is its organizer's, and operators see it in `projections`.
+fn concern(projection: &ProjectionStatus) -> Option<String> {
+    let RunState::Stopped(poison) = &projection.state else { return None };
+    Some(format!("the read model {} stopped at position {}", projection.name, poison.position))
 }
 
 /// `GET /metrics`.

@@ -10,6 +10,7 @@ mod idempotency;
 mod known;
 mod live;
 mod pages;
+mod places;
 pub(crate) mod polls;
 mod protocol;
 mod sse;
@@ -38,6 +39,7 @@ use axum::{
 use hakken_domain::text::shortened_within;
 use known::KnownDocuments;
 pub use live::LiveLimits;
+use places::Places;
 use polls::Polls;
 use protocol::Media;
 use sse::EventStreams;
@@ -86,11 +88,11 @@ pub(crate) struct Parts {
     limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
     /// Room for large bodies, in KiB.
-    large_bodies: Arc<Semaphore>,
+    large_bodies: Places,
     /// Room for operations that are answered live.
     operations: Arc<Semaphore>,
     /// Places for exports.
-    exports: export::Places,
+    exports: Places,
     event_streams: EventStreams,
     ids: RequestIds,
 }
@@ -137,9 +139,9 @@ pub fn router_with(api: ApiContext, rules: DocumentRules) -> Router {
         ids: RequestIds { seed, next: AtomicU64::new(1) },
         api,
         metrics,
-        large_bodies: Arc::new(Semaphore::new(body::LARGE_BODIES)),
+        large_bodies: Places::new(body::LARGE_BODIES, body::OF_ONE_KEY),
         operations: Arc::new(Semaphore::new(live::ALL_OPERATIONS)),
-        exports: export::Places::default(),
+        exports: Places::new(export::ALL, export::OF_ONE_KEY),
         event_streams: EventStreams::default(),
     }));
     let endpoint = get(graphql::get).post(graphql::post).fallback(graphql::not_allowed);

@@ -221,6 +221,8 @@ fn write_loop(registry: &mut Registry, write: &WriteSide) {
     count(registry, "batches_failed", "Batches that the store did not acknowledge", failed);
     let conflicts = load(&counters.conflicts);
     count(registry, "append_conflicts", "Appends that met another version", conflicts);
+    let help = "Turns taken at streams that other processes write, too";
+    count(registry, "turns", help, load(&counters.turns));
     let streams = counters.streams.load(Ordering::Relaxed) as u64;
     level(registry, "streams_in_memory", "Streams kept in memory", streams);
     let help = "The newest position that this process has seen durable";

@@ -1,7 +1,12 @@
 //! Lists as they stood: the same elements in the same order under the same cursors, each as it
 //! was then. The read model of a list must have come to the position that is asked for.
 
-use hakken_domain::{envelope::Position, names::OrganizerId};
+use std::collections::HashMap;
+
+use hakken_domain::{
+    envelope::Position,
+    names::{OrderId, OrganizerId},
+};
 
 use super::PastOrder;
 use crate::{
@@ -10,11 +15,10 @@ use crate::{
     models::{
         catalogue::{self, ApiKeyView, CATALOGUE, OrganizerView, ShowFilter, ShowView, VenueView},
         holds::{HOLDS, HoldFilter, HoldView},
-        orders::{ORDERS, OrderFilter, RefundFilter, RefundView},
-        seat_availability::AsOf,
+        orders::{ORDERS, OrderFilter, OrderView, RefundFilter, RefundView},
         tickets::{TICKETS, TicketFilter, TicketView},
     },
-    page::{Edge, List, Page, PageRequest, QueryError},
+    page::{List, Page, PageRequest, QueryError},
     projection::Projection,
     rows::RowError,
 };
@@ -117,19 +121,25 @@ impl ReadModels {
         page: &PageRequest,
         at: Position,
     ) -> Result<Page<PastOrder>, QueryError> {
+        let past = self.past(&ORDERS, at).await?;
         let list = filter.list(tenant);
         let table = list.table;
-        let found = list.page(&self.past(&ORDERS, at).await?, page).await?;
-        let mut edges = Vec::with_capacity(found.edges.len());
-        for Edge { cursor, node: row } in found.edges {
-            let order = read(table, &row, "order")?;
-            let as_of = AsOf::Position(at);
-            let node = self.order_as_of(tenant, order, as_of).await?.ok_or_else(|| {
+        let found = list.page(&past, page).await?;
+        // Those of a show are listed from a table of their own. All of an order stands in its
+        // stream, which was folded for that.
+        let views = past.folded::<OrderView>()?.into_iter();
+        let mut views: HashMap<OrderId, OrderView> = views.map(|view| (view.order, view)).collect();
+        let mut refunds: HashMap<OrderId, Vec<RefundView>> = HashMap::new();
+        for refund in past.folded::<RefundView>()? {
+            refunds.entry(refund.order).or_default().push(refund);
+        }
+        found.decode(|row| {
+            let order: OrderId = read(table, row, "order")?;
+            let view = views.remove(&order).ok_or_else(|| {
                 let reason = format!("order {order} had no events by then");
                 RowError::BadRow { table: table.name, reason }
             })?;
-            edges.push(Edge { cursor, node });
-        }
-        Ok(Page { edges, has_next: found.has_next, has_previous: found.has_previous })
+            Ok(PastOrder::of(view, refunds.remove(&order).unwrap_or_default()))
+        })
     }
 }

@@ -57,7 +57,7 @@ async fn skipped(
 }
 
 /// What a stream's own events had made of the tables of a projection by then, and the events.
-async fn fold_then(
+pub(crate) async fn fold_then(
     feed: &dyn EventFeed,
     projection: &Projection,
     skipped: &HashSet<EventId>,
@@ -117,6 +117,13 @@ pub struct PastOrder {
     pub refunds: Vec<RefundView>,
 }
 
+impl PastOrder {
+    fn of(view: OrderView, mut refunds: Vec<RefundView>) -> Self {
+        refunds.sort_by_key(|refund| refund.position);
+        Self { view, refunds }
+    }
+}
+
 /// A hold of a show as it was then, from the events alone; none if there was none.
 pub async fn hold_then(
     feed: &dyn EventFeed,
@@ -128,7 +135,7 @@ pub async fn hold_then(
 }
 
 impl ReadModels {
-    fn events(&self) -> &dyn EventFeed {
+    pub(crate) fn events(&self) -> &dyn EventFeed {
         &*self.engine().shared.feed
     }
 
@@ -159,9 +166,7 @@ impl ReadModels {
             return Ok(None);
         };
         let refunds = records::<RefundView>(&changes)?.into_iter();
-        let mut refunds: Vec<RefundView> = refunds.map(|(_, refund)| refund).collect();
-        refunds.sort_by_key(|refund| refund.position);
-        Ok(Some(PastOrder { view, refunds }))
+        Ok(Some(PastOrder::of(view, refunds.map(|(_, refund)| refund).collect())))
     }
 
     /// A hold as it was then; none if there was none, or it belongs to another tenant. The rows of

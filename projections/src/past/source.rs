@@ -18,12 +18,13 @@ use hakken_domain::{
 use super::{STREAM, fold_then, skipped};
 use crate::{
     ReadModels,
+    cache::Record,
     engine::Lease,
     feed::EventFeed,
     models::seat_availability::AsOf,
     page::{QueryError, Source},
     projection::{OwnStream, Projection},
-    rows::{Changes, Filter, Key, Query, Row, Table, Value},
+    rows::{Changes, Filter, Key, Query, Row, RowError, Table, Value},
 };
 
 /// Streams that are read at the same time.
@@ -142,6 +143,13 @@ impl Past<'_> {
         let known = lock();
         let then = |row: &Row| known.rows.get(&(table.name, row[..table.key].to_vec())).cloned();
         Ok(rows.iter().filter_map(then).collect())
+    }
+
+    /// Everything of one table that was folded up to now, in no order.
+    pub(super) fn folded<R: Record>(&self) -> Result<Vec<R>, RowError> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let rows = known.rows.iter().filter(|((table, _), _)| *table == R::table().name);
+        rows.map(|(_, row)| Ok(R::from_row(row)?.1)).collect()
     }
 
     async fn query(&self, query: Query) -> Result<Vec<Row>, QueryError> {

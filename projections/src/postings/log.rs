@@ -58,7 +58,9 @@ pub(crate) async fn events_within(
                 return Ok(found);
             }
             let at = event.position.0;
-            found.looked_at = positions.iter().position(|known| *known == at).unwrap_or(behind) + 1;
+            let behind_it = &positions[found.looked_at..];
+            let further = behind_it.iter().position(|known| *known == at);
+            found.looked_at = further.map_or(behind, |further| found.looked_at + further) + 1;
             found.bytes += bytes;
             found.events.push(event);
         }

@@ -11,7 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::places::Place;
+use super::super::places::Place;
 
 struct Watched {
     /// Given up when the reader is too slow, or gone.

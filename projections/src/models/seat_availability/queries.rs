@@ -16,16 +16,16 @@ use super::{ALLOTMENTS, Availability, HOLDS, MAPS, POOLS, SEAT_AVAILABILITY, SEA
 use crate::{
     ReadModels,
     cache::{Record, read},
-    engine::{Lease, fold_all},
+    engine::Lease,
     page::QueryError,
-    projection,
-    rows::{Changes, Filter, Query, RowError, Table, TableChanges, Value},
+    past::fold_then,
+    rows::{Changes, Filter, Query, Row, RowError, Table, TableChanges, Value},
 };
 
 /// Rows of a board that are read at once.
 const CHUNK: usize = 20_000;
-/// Events of a show that are read at once.
-const EVENTS: usize = 10_000;
+/// Rows of so many bytes take their time to read: some milliseconds.
+const LARGE: usize = 128 << 10;
 
 /// A moment of the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,10 +97,10 @@ impl ReadModels {
         if !missing.is_empty() {
             let rows = self.engine().lease(SEAT_AVAILABILITY.name).load(&MAPS, missing).await?;
             for row in rows {
-                let map = ShowMap::from(MapRow::from_row(&row)?);
-                found.push((read(&MAPS, &row, "show")?, Arc::new(map)));
-                // Each map can be megabytes: others get the core between two of them.
-                tokio::task::yield_now().await;
+                let show = read(&MAPS, &row, "show")?;
+                let bytes = bytes_of(&row);
+                let map = apart(bytes, move || Ok(ShowMap::from(MapRow::from_row(&row)?))).await?;
+                found.push((show, Arc::new(map)));
             }
         }
         found.retain(|(_, map)| tenant.is_none() || map.organizer == tenant);
@@ -128,46 +128,35 @@ impl ReadModels {
         legs: Option<Legs>,
         as_of: AsOf,
     ) -> Result<Option<Arc<Availability>>, QueryError> {
-        let feed = &self.engine().shared.feed;
-        let mut events = Vec::new();
-        let mut after = 0;
-        loop {
-            let read = feed.read_stream(StreamId::inventory(show), after, EVENTS).await?;
-            let Some(last) = read.last().map(|event| event.version) else { break };
-            events.extend(read.into_iter().take_while(|event| as_of.includes(event)));
-            if events.last().is_none_or(|event| event.version < last) {
-                break;
-            }
-            after = last;
-        }
-        if events.is_empty() {
-            return Ok(None);
-        }
+        let skipped = self.engine().shared.read_skips().await?.of(SEAT_AVAILABILITY.name);
+        let mut last = None;
+        let seen = |page: &[Arc<StoredEvent>]| {
+            last = page.last().cloned().or(last.take());
+            Ok(())
+        };
+        let stream = StreamId::inventory(show);
+        let changes =
+            fold_then(self.events(), &SEAT_AVAILABILITY, &skipped, stream, as_of, seen).await?;
+        let Some(last) = last else { return Ok(None) };
         let now = match as_of {
             AsOf::Time(time) => time,
-            AsOf::Position(position) => self.time_at(position, &events).await?,
+            AsOf::Position(position) => self.time_at(position, &last).await?,
         };
-        let mut fold = (SEAT_AVAILABILITY.fold)();
-        let skipped = self.engine().shared.read_skips().await?.of(SEAT_AVAILABILITY.name);
-        fold_all(fold.as_mut(), &SEAT_AVAILABILITY, &events, &skipped).map_err(|poison| {
-            QueryError::Poisoned { position: poison.position, reason: poison.reason }
-        })?;
-        let board = Board::from_rows(show, &projection::changes(fold.as_mut()))?;
+        let board = board_of(show, changes).await?;
         let answer = board.map(|mut board| board.answer(legs, now));
         Ok(answer.filter(|answer| tenant.is_none() || answer.map.organizer == tenant))
     }
 
-    /// When the last event up to a position was recorded; at least when the last of these was.
+    /// When the last event up to a position was recorded; at least when this earlier one was.
     async fn time_at(
         &self,
         position: Position,
-        events: &[Arc<StoredEvent>],
+        earlier: &StoredEvent,
     ) -> Result<Timestamp, QueryError> {
         let at = Position(position.0.saturating_sub(1));
-        let read = self.engine().shared.feed.read_all(at, 1).await?;
+        let read = self.events().read_all(at, 1).await?;
         let exact = read.first().filter(|event| event.position == position);
-        let known = exact.or(events.last()).map(|event| event.recorded_at);
-        Ok(known.unwrap_or_default())
+        Ok(exact.map_or(earlier.recorded_at, |event| event.recorded_at))
     }
 
     /// Makes a show's board from its rows, keeps it, and answers from it.
@@ -204,8 +193,39 @@ impl ReadModels {
             }
             rows.push(TableChanges { table, upserts, deletes: Vec::new() });
         }
-        Ok(Board::from_rows(show, &rows)?)
+        Ok(board_of(show, rows).await?)
     }
+}
+
+/// Does what rows of so many bytes take: if it is much, beside the core that others wait for.
+async fn apart<T: Send + 'static>(
+    bytes: usize,
+    work: impl FnOnce() -> Result<T, RowError> + Send + 'static,
+) -> Result<T, RowError> {
+    if bytes < LARGE {
+        return work();
+    }
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime ends.
+        Err(error) => Err(RowError::Unavailable(error.into())),
+    }
+}
+
+fn bytes_of(row: &Row) -> usize {
+    let bytes = |value: &Value| match value {
+        Value::Null | Value::Int(_) => 0,
+        Value::Text(text) => text.len(),
+        Value::Bytes(bytes) => bytes.len(),
+    };
+    row.iter().map(bytes).sum()
+}
+
+/// The board that rows of one show make.
+async fn board_of(show: ShowId, rows: Changes) -> Result<Option<Board>, RowError> {
+    let bytes = rows.iter().flat_map(|change| &change.upserts).map(bytes_of).sum();
+    apart(bytes, move || Board::from_rows(show, &rows)).await
 }
 
 /// Every row of a show that its board needs.
