@@ -83,6 +83,20 @@ pub enum Imported {
 /// Most events that a conflict brings along.
 pub const MAX_CONFLICT_EVENTS: usize = 1_000;
 
+/// A page of a stream that has fewer events than this, and than were asked for, and less than
+/// [`FULL_PAGE_BYTES`], ends where the stream ended when it was read.
+pub const FULL_PAGE_EVENTS: usize = 2_000;
+
+/// Bytes of data and metadata from which on a page may be cut off.
+pub const FULL_PAGE_BYTES: usize = 1 << 20;
+
+/// Whether a page of a stream, of at most `limit` events, ends where the stream ended. One that is
+/// full may end there, too.
+pub fn is_last(page: &[Arc<StoredEvent>], limit: usize) -> bool {
+    let bytes = || page.iter().map(|event| event.data.len() + event.meta.len()).sum::<usize>();
+    page.len() < limit.min(FULL_PAGE_EVENTS) && bytes() < FULL_PAGE_BYTES
+}
+
 /// Why a store did not do what it was asked.
 #[derive(Debug)]
 pub struct StoreError {
@@ -121,6 +135,50 @@ impl std::error::Error for StoreError {
     }
 }
 
+/// Events of one stream, in their order.
+type Events = Vec<Arc<StoredEvent>>;
+
+/// How somebody appends whose turn it is.
+type AppendInTurn = Box<
+    dyn FnOnce(Vec<Append>, Timestamp) -> BoxFuture<'static, Result<Vec<Appended>, StoreError>>
+        + Send,
+>;
+
+/// A turn at writing: until it ends, nobody else appends to the store, as far as the store can see
+/// to that. It ends with its append, or when it is dropped: then nothing is written.
+pub struct Turn {
+    /// What each stream that was asked for has beyond the version that was known, in the order in
+    /// which they were asked for: all of it, oldest first. None where that is more than others
+    /// should wait for; such a stream is to be read.
+    pub newer: Vec<Option<Events>>,
+    append: AppendInTurn,
+}
+
+impl Turn {
+    /// Whoever drops `append` without calling it ends the turn.
+    pub fn new(
+        newer: Vec<Option<Events>>,
+        append: impl FnOnce(
+            Vec<Append>,
+            Timestamp,
+        ) -> BoxFuture<'static, Result<Vec<Appended>, StoreError>>
+        + Send
+        + 'static,
+    ) -> Self {
+        Self { newer, append: Box::new(append) }
+    }
+
+    /// Appends as [`EventStore::append`] does, expected versions and all, and ends the turn. A
+    /// batch of nothing ends it well, too.
+    pub fn append(
+        self,
+        batch: Vec<Append>,
+        now: Timestamp,
+    ) -> BoxFuture<'static, Result<Vec<Appended>, StoreError>> {
+        (self.append)(batch, now)
+    }
+}
+
 /// Batches of events in order of position, without a gap: first what is stored, then what is
 /// appended, live. It ends after an error; whoever reads on asks again from where they were.
 pub type EventStream = BoxStream<'static, Result<Vec<Arc<StoredEvent>>, StoreError>>;
@@ -143,6 +201,20 @@ pub trait EventStore: Send + Sync + 'static {
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>>;
 
+    /// Waits until nobody else can append, and then brings what is newer in these streams than the
+    /// versions that are known of them. No promise hangs on turns: expected versions are looked at
+    /// in any case. Where several write the same streams a turn saves deciding in vain, and sees to
+    /// it that all come through; a store that has no locks lets those wait who just came through.
+    /// Nobody may be held up by a turn for long: a store ends one whose owner stands still.
+    ///
+    /// None: this store gives no turns.
+    fn turn(
+        &self,
+        _known: Vec<(StreamId, Version)>,
+    ) -> Option<BoxFuture<'static, Result<Turn, StoreError>>> {
+        None
+    }
+
     /// Takes events that another store recorded, in their order, behind what is here. Everything of
     /// them stays as it is, their recorded times too; only positions are this store's own. Nobody
     /// else should write meanwhile. A store that has no faster way appends them one stream after
@@ -152,7 +224,7 @@ pub trait EventStore: Send + Sync + 'static {
     }
 
     /// Events of a stream with versions after `after`, oldest first, at most `limit` and at most
-    /// about a page of bytes: only an empty answer is the end.
+    /// about a page of bytes. Whether the stream ended there tells [`is_last`].
     fn read_stream(
         &self,
         stream: StreamId,

@@ -21,7 +21,7 @@ use super::{Events, Shared, envelope, link::failed};
 use crate::fault::unavailable;
 
 /// Appends that are under way at once: a server takes some hundred calls on one connection.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
 
 /// How long what was acknowledged may take to be seen in $all.
 const SEEN_WITHIN: Duration = Duration::from_secs(10);
@@ -53,7 +53,18 @@ pub(super) async fn append(
     batch: Vec<Append>,
     now: Timestamp,
 ) -> Result<Vec<Appended>, StoreError> {
-    let _turn = shared.appending.lock().await;
+    shared.manners.rest().await;
+    let _appending = shared.appending.lock().await;
+    append_alone(shared, batch, now, Instant::now()).await
+}
+
+/// The same, where nobody else of this process appends, by one who began then.
+pub(super) async fn append_alone(
+    shared: &Shared,
+    batch: Vec<Append>,
+    now: Timestamp,
+    began: Instant,
+) -> Result<Vec<Appended>, StoreError> {
     let mut answers: Vec<Option<Appended>> = batch.iter().map(|_| None).collect();
     let mut rest: Vec<(usize, Append)> = batch.into_iter().enumerate().collect();
     // A stream should not stand in a batch twice. If it does, its appends come one by one.
@@ -68,7 +79,13 @@ pub(super) async fn append(
             answers[place] = Some(answer);
         }
     }
-    Ok(answers.into_iter().map(|answer| answer.expect("each append was made")).collect())
+    let answers: Vec<Appended> =
+        answers.into_iter().map(|answer| answer.expect("each append was made")).collect();
+    let is_written = |answer: &Appended| matches!(answer, Appended::Written(_));
+    if !answers.is_empty() && answers.iter().all(is_written) {
+        shared.manners.came_through(began.elapsed());
+    }
+    Ok(answers)
 }
 
 async fn append_distinct(
@@ -88,9 +105,11 @@ async fn append_distinct(
     for sent in sent {
         answers.push(match sent.is_written {
             true => Appended::Written(written(shared, &sent).await?),
-            false => Appended::Conflict {
-                newer: shared.stream(sent.stream, sent.expected, MAX_CONFLICT_EVENTS).await?,
-            },
+            false => {
+                shared.manners.ask(&shared.link).await;
+                let newer = shared.stream(sent.stream, sent.expected, MAX_CONFLICT_EVENTS);
+                Appended::Conflict { newer: newer.await? }
+            }
         });
     }
     Ok(answers)

@@ -21,6 +21,9 @@
 //! **Appends** are made with each stream's version and are not atomic together. One whose answer
 //! is lost is not sent again: the write loop reads the stream and decides again (`append`, `link`).
 //!
+//! **Turns** keep nobody from appending, because there is no lock: who came through gives way
+//! (`turn`).
+//!
 //! **Recorded time** is what the appending process said, or the time of the event before it in
 //! $all if that is later. The writer's word stands in the event; the rule is applied by whoever
 //! counts, so it never runs backwards along positions, for any number of processes with clocks of
@@ -42,12 +45,13 @@ mod link;
 mod marker;
 mod pages;
 mod tail;
+mod turn;
 
 use std::{path::PathBuf, sync::Arc};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use hakken_commands::store::{
-    Append, Appended, EventStore, EventStream, SideStore, Snapshot, StoreError,
+    Append, Appended, EventStore, EventStream, SideStore, Snapshot, StoreError, Turn,
 };
 use hakken_domain::{
     envelope::{Fingerprint, Position, StoredEvent, StreamId, Version},
@@ -66,6 +70,7 @@ use self::{
     marker::Marker,
     pages::{PAGE_BYTES, PAGE_EVENTS, Place},
     tail::Tail,
+    turn::Manners,
 };
 use crate::{
     data_dir::DataDir,
@@ -97,7 +102,8 @@ struct Shared {
     index: Index,
     tail: Tail,
     marker: Marker,
-    appending: Mutex<()>,
+    appending: Arc<Mutex<()>>,
+    manners: Manners,
 }
 
 /// Why an EventStoreDB cannot be used.
@@ -180,7 +186,9 @@ impl EventStoreDb {
             index.clear(marker.origin).await.map_err(|error| refused(error.into()))?;
         }
         let tail = Tail::new(index.reached().position);
-        let shared = Arc::new(Shared { link, index, tail, marker, appending: Mutex::default() });
+        let manners = Manners::new(&link.address().namespace);
+        let appending = Arc::default();
+        let shared = Arc::new(Shared { link, index, tail, marker, appending, manners });
         shared.look().await.map_err(|error| OpenError::unreachable(&shared.link, error))?;
         let watcher = tail::start(&shared);
         let (side, side_file) = (OnceCell::new(), dir.side.clone());
@@ -343,6 +351,13 @@ impl EventStore for EventStoreDb {
             append.await.unwrap_or_else(|error| Err(unavailable(error)))
         }
         .boxed()
+    }
+
+    fn turn(
+        &self,
+        known: Vec<(StreamId, Version)>,
+    ) -> Option<BoxFuture<'static, Result<Turn, StoreError>>> {
+        Some(turn::turn(Arc::clone(&self.shared), known).boxed())
     }
 
     fn read_stream(

@@ -204,6 +204,7 @@ impl Shared {
             if place <= after {
                 continue;
             }
+            self.manners.saw(&event);
             match self.ours(event) {
                 Ok(Some(read)) => {
                     let at = (place, id);

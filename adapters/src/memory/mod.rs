@@ -9,7 +9,7 @@ use std::{
 use futures_util::future::{self, BoxFuture, FutureExt};
 use hakken_commands::store::{
     Append, Appended, EventStore, EventStream, Imported, MAX_CONFLICT_EVENTS, SideStore, Snapshot,
-    StoreError,
+    StoreError, Turn,
 };
 use hakken_domain::{
     envelope::{Position, StoredEvent, StreamId, Version},
@@ -26,9 +26,17 @@ type Events = Vec<Arc<StoredEvent>>;
 
 /// An event store in memory.
 pub struct MemoryStore {
+    log: Log,
+    side: Mutex<Side>,
+}
+
+/// The events, and who may write them. Cheap to clone.
+#[derive(Clone)]
+struct Log {
     events: Arc<Mutex<Recorded>>,
     live: Arc<LiveFeed>,
-    side: Mutex<Side>,
+    /// Held by whoever writes, in the order in which they came.
+    turns: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -84,9 +92,12 @@ impl MemoryStore {
     }
 
     fn with_live(live: LiveFeed) -> Self {
-        Self { events: Arc::default(), live: Arc::new(live), side: Mutex::default() }
+        let log = Log { events: Arc::default(), live: Arc::new(live), turns: Arc::default() };
+        Self { log, side: Mutex::default() }
     }
+}
 
+impl Log {
     fn append_now(&self, batch: Vec<Append>, now: Timestamp) -> Vec<Appended> {
         let mut recorded = lock(&self.events);
         let heads: Vec<Version> = batch
@@ -139,11 +150,43 @@ impl EventStore for MemoryStore {
         batch: Vec<Append>,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
-        async move { Ok(self.append_now(batch, now)) }.boxed()
+        async move {
+            let _turn = self.log.turns.lock().await;
+            Ok(self.log.append_now(batch, now))
+        }
+        .boxed()
+    }
+
+    fn turn(
+        &self,
+        known: Vec<(StreamId, Version)>,
+    ) -> Option<BoxFuture<'static, Result<Turn, StoreError>>> {
+        let log = self.log.clone();
+        let turn = async move {
+            let held = Arc::clone(&log.turns).lock_owned().await;
+            let newer = known.into_iter().map(|(stream, version)| {
+                let newer = lock(&log.events).stream_after(stream, version, MAX_CONFLICT_EVENTS);
+                (newer.len() < MAX_CONFLICT_EVENTS).then_some(newer)
+            });
+            let newer = newer.collect();
+            let append = move |batch, now| {
+                async move {
+                    let _held = held;
+                    Ok(log.append_now(batch, now))
+                }
+                .boxed()
+            };
+            Ok(Turn::new(newer, append))
+        };
+        Some(turn.boxed())
     }
 
     fn import(&self, events: Events) -> BoxFuture<'_, Result<Imported, StoreError>> {
-        async move { Ok(self.import_now(events)) }.boxed()
+        async move {
+            let _turn = self.log.turns.lock().await;
+            Ok(self.log.import_now(events))
+        }
+        .boxed()
     }
 
     fn read_stream(
@@ -152,20 +195,20 @@ impl EventStore for MemoryStore {
         after: Version,
         limit: usize,
     ) -> BoxFuture<'_, Result<Events, StoreError>> {
-        future::ready(Ok(lock(&self.events).stream_after(stream, after, limit))).boxed()
+        future::ready(Ok(lock(&self.log.events).stream_after(stream, after, limit))).boxed()
     }
 
     fn read_all(&self, after: Position, limit: usize) -> BoxFuture<'_, Result<Events, StoreError>> {
-        future::ready(Ok(page(&lock(&self.events).all, after.0, limit))).boxed()
+        future::ready(Ok(page(&lock(&self.log.events).all, after.0, limit))).boxed()
     }
 
     fn head(&self) -> BoxFuture<'_, Result<Position, StoreError>> {
-        future::ready(Ok(lock(&self.events).head())).boxed()
+        future::ready(Ok(lock(&self.log.events).head())).boxed()
     }
 
     fn follow(&self, after: Position) -> EventStream {
-        let events = Arc::clone(&self.events);
-        live::follow(&self.live, after, move |after, limit| {
+        let events = Arc::clone(&self.log.events);
+        live::follow(&self.log.live, after, move |after, limit| {
             future::ready(Ok(page(&lock(&events).all, after.0, limit)))
         })
     }
@@ -173,7 +216,7 @@ impl EventStore for MemoryStore {
 
 impl Drop for MemoryStore {
     fn drop(&mut self) {
-        self.live.end();
+        self.log.live.end();
     }
 }
 

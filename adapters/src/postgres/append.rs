@@ -16,7 +16,7 @@ use hakken_domain::{
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::{
-    sync::{Mutex, watch},
+    sync::{Mutex, OwnedMutexGuard, watch},
     time::timeout,
 };
 
@@ -33,10 +33,13 @@ use crate::{
 /// Streams that are read at once because another process had written them.
 const CONFLICTS_AT_ONCE: usize = 4;
 
+/// How long a turn may wait for whoever has it before the server ends the session.
+const STANDS_STILL: &str = "1s";
+
 /// The connection that writes, while there is one.
 pub(super) struct Writer {
     database: Database,
-    connection: Mutex<Option<PgConnection>>,
+    connection: Arc<Mutex<Option<PgConnection>>>,
     /// The server's name for the session: whoever listens need not be told what it wrote itself.
     session: watch::Sender<Option<u32>>,
     /// Whether somebody else listens. Telling wakes a session of every process, this one's too: at
@@ -45,7 +48,7 @@ pub(super) struct Writer {
 }
 
 /// What stood in the store when an append was made.
-struct Found {
+pub(super) struct Found {
     head: Position,
     recorded_at: Timestamp,
     versions: Vec<Version>,
@@ -55,7 +58,7 @@ impl Writer {
     pub(super) fn new(database: &Database) -> Self {
         Self {
             database: database.clone(),
-            connection: Mutex::default(),
+            connection: Arc::default(),
             session: watch::Sender::new(None),
             tells: AtomicBool::new(true),
         }
@@ -83,11 +86,14 @@ impl Writer {
         let mut connection = self.database.connect_patiently().await?;
         // Stricter settings (a replica that must have it, too) are the operator's and stay. It is
         // set in any case: what the session has set, no later change of the server's takes away.
-        let (session, _): (i32, String) = sqlx::query_as(
+        // And whoever stands still in a turn must not hold up all others.
+        let (session, _, _): (i32, String, String) = sqlx::query_as(
             "SELECT pg_backend_pid(), set_config('synchronous_commit',
                  CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
-                     ELSE current_setting('synchronous_commit') END, false)",
+                     ELSE current_setting('synchronous_commit') END, false),
+                 set_config('idle_in_transaction_session_timeout', $1, false)",
         )
+        .bind(STANDS_STILL)
         .fetch_one(&mut connection)
         .await
         .map_err(fault::of)?;
@@ -95,24 +101,56 @@ impl Writer {
         Ok(connection)
     }
 
-    /// Appends what fits. After any error the connection is another one: what became of the
-    /// append is not known, and the session may still be at it.
-    async fn append(&self, batch: &[Append], now: Timestamp) -> Result<Found, StoreError> {
-        let mut place = self.connection.lock().await;
-        let mut connection = match place.take() {
+    /// Takes the connection, to write.
+    pub(super) async fn take(&self) -> Result<Session, StoreError> {
+        let mut place = Arc::clone(&self.connection).lock_owned().await;
+        let connection = match place.take() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let tells = self.tells.load(Ordering::Relaxed);
-        let found = timeout(DEADLINE, append_once(&mut connection, batch, now, tells)).await;
-        let found = found.map_err(|_| unavailable("PostgreSQL did not answer in time"))?;
-        let found = found.map_err(fault::of)?;
-        *place = Some(connection);
+        Ok(Session { connection, place })
+    }
+
+    /// Appends what fits.
+    async fn append(&self, batch: &[Append], now: Timestamp) -> Result<Found, StoreError> {
+        let mut session = self.take().await?;
+        let tells = self.tells();
+        let found = in_time(append_once(&mut session.connection, batch, now, tells)).await?;
+        session.give_back();
         Ok(found)
+    }
+
+    pub(super) fn tells(&self) -> bool {
+        self.tells.load(Ordering::Relaxed)
     }
 }
 
-async fn append_once(
+/// The connection that writes, in the hands of one. Unless all is well in the end the next one who
+/// writes has another: after an error it is not known what became of an append, and the server may
+/// still be at it.
+pub(super) struct Session {
+    pub(super) connection: PgConnection,
+    place: OwnedMutexGuard<Option<PgConnection>>,
+}
+
+impl Session {
+    /// Gives it back.
+    pub(super) fn give_back(mut self) {
+        *self.place = Some(self.connection);
+    }
+}
+
+/// What PostgreSQL answers before the deadline.
+pub(super) async fn in_time<T>(
+    asked: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, StoreError> {
+    match timeout(DEADLINE, asked).await {
+        Ok(answer) => answer.map_err(fault::of),
+        Err(_) => Err(unavailable("PostgreSQL did not answer in time")),
+    }
+}
+
+pub(super) async fn append_once(
     connection: &mut PgConnection,
     batch: &[Append],
     now: Timestamp,
@@ -169,44 +207,78 @@ pub(super) async fn append(
     batch: Vec<Append>,
     now: Timestamp,
 ) -> Result<Vec<Appended>, StoreError> {
-    let mut answers: Vec<Option<Appended>> = batch.iter().map(|_| None).collect();
+    let mut answers = Answers::of(&batch);
+    for part in distinct(batch) {
+        let found = shared.writer.append(&part.appends, now).await?;
+        answers.take(shared, part, found).await?;
+    }
+    Ok(answers.all())
+}
+
+/// A part of a batch in which each stream stands once.
+pub(super) struct Distinct {
+    /// Where its appends stand in the batch.
+    places: Vec<usize>,
+    pub(super) appends: Vec<Append>,
+}
+
+/// A stream stands at most once in a statement. It should not stand in a batch twice either.
+pub(super) fn distinct(batch: Vec<Append>) -> Vec<Distinct> {
+    let mut parts = Vec::new();
     let mut rest: Vec<(usize, Append)> = batch.into_iter().enumerate().collect();
-    // A stream stands at most once in a statement. It should not stand in a batch twice either.
     while !rest.is_empty() {
         let mut streams = HashSet::new();
         let (first, again) =
             rest.into_iter().partition(|(_, append)| streams.insert(append.stream));
         rest = again;
-        let (places, appends): (Vec<usize>, Vec<Append>) = Vec::into_iter(first).unzip();
-        for (place, answer) in places.into_iter().zip(append_distinct(shared, appends, now).await?)
-        {
-            answers[place] = Some(answer);
-        }
+        let (places, appends) = Vec::into_iter(first).unzip();
+        parts.push(Distinct { places, appends });
     }
-    Ok(answers.into_iter().map(|answer| answer.expect("each append was made")).collect())
+    parts
 }
 
-async fn append_distinct(
-    shared: &Shared,
-    batch: Vec<Append>,
-    now: Timestamp,
-) -> Result<Vec<Appended>, StoreError> {
-    let Found { head, recorded_at, versions } = shared.writer.append(&batch, now).await?;
-    // The same rule on both sides: what the server wrote is what the plan says.
-    let Plan { events, outcomes } = plan(batch, &versions, head, recorded_at);
-    let events: Arc<[_]> = events.into();
-    shared.tail.announce(&events);
-    let answers = outcomes.into_iter().map(|outcome| {
-        let events = &events;
-        async move {
-            Ok(match outcome {
-                Planned::Write(range) => Appended::Written(events[range].to_vec()),
-                Planned::Conflict { stream, expected } => {
-                    Appended::Conflict { newer: newer(&shared.database, stream, expected).await? }
-                }
-            })
+/// What became of each append of a batch.
+pub(super) struct Answers(Vec<Option<Appended>>);
+
+impl Answers {
+    pub(super) fn of(batch: &[Append]) -> Self {
+        Self(batch.iter().map(|_| None).collect())
+    }
+
+    /// Announces what was written, and reads what others wrote where it was not.
+    pub(super) async fn take(
+        &mut self,
+        shared: &Shared,
+        part: Distinct,
+        found: Found,
+    ) -> Result<(), StoreError> {
+        let Found { head, recorded_at, versions } = found;
+        // The same rule on both sides: what the server wrote is what the plan says.
+        let Plan { events, outcomes } = plan(part.appends, &versions, head, recorded_at);
+        let events: Arc<[_]> = events.into();
+        shared.tail.announce(&events);
+        let answers = outcomes.into_iter().map(|outcome| {
+            let events = &events;
+            async move {
+                Ok::<_, StoreError>(match outcome {
+                    Planned::Write(range) => Appended::Written(events[range].to_vec()),
+                    Planned::Conflict { stream, expected } => {
+                        let newer = newer(&shared.database, stream, expected).await?;
+                        Appended::Conflict { newer }
+                    }
+                })
+            }
+        });
+        // Where processes share many streams, a batch has many conflicts.
+        let answers: Vec<_> =
+            stream::iter(answers).buffered(CONFLICTS_AT_ONCE).try_collect().await?;
+        for (place, answer) in part.places.into_iter().zip(answers) {
+            self.0[place] = Some(answer);
         }
-    });
-    // Where processes share many streams, a batch has many conflicts.
-    stream::iter(answers).buffered(CONFLICTS_AT_ONCE).try_collect().await
+        Ok(())
+    }
+
+    pub(super) fn all(self) -> Vec<Appended> {
+        self.0.into_iter().map(|answer| answer.expect("each append was made")).collect()
+    }
 }

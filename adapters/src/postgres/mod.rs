@@ -25,13 +25,14 @@ mod schema;
 mod side;
 mod tail;
 mod tls;
+mod turn;
 mod unfinished;
 
 use std::sync::{Arc, atomic::AtomicU64};
 
 use futures_util::future::{BoxFuture, FutureExt};
 use hakken_commands::store::{
-    Append, Appended, EventStore, EventStream, Imported, MAX_CONFLICT_EVENTS, StoreError,
+    Append, Appended, EventStore, EventStream, Imported, MAX_CONFLICT_EVENTS, StoreError, Turn,
 };
 use hakken_domain::{
     envelope::{Fingerprint, Position, StoredEvent, StreamId, Version},
@@ -166,6 +167,13 @@ impl EventStore for PostgresStore {
             append.await.unwrap_or_else(|error| Err(unavailable(error)))
         }
         .boxed()
+    }
+
+    fn turn(
+        &self,
+        known: Vec<(StreamId, Version)>,
+    ) -> Option<BoxFuture<'static, Result<Turn, StoreError>>> {
+        Some(turn::turn(Arc::clone(&self.shared), known).boxed())
     }
 
     fn import(&self, events: Events) -> BoxFuture<'_, Result<Imported, StoreError>> {

@@ -32,7 +32,8 @@ const PAGE_BYTES: usize = 8 << 20;
 pub(super) const FEW: usize = 500;
 
 /// What is read of an event, in the order of [`Columns`].
-const COLUMNS: &str = "position, recorded_at, version, schema, stream, kind, id, meta, data";
+pub(super) const COLUMNS: &str =
+    "position, recorded_at, version, schema, stream, kind, id, meta, data";
 
 /// How many those are.
 const COLUMN_COUNT: u16 = 9;
@@ -77,7 +78,7 @@ impl Columns<'_> {
     }
 }
 
-fn read_row(row: &PgRow) -> Result<Arc<StoredEvent>, sqlx::Error> {
+pub(super) fn read_row(row: &PgRow) -> Result<Arc<StoredEvent>, sqlx::Error> {
     let columns = Columns {
         position: row.try_get(0)?,
         recorded_at: row.try_get(1)?,
@@ -327,8 +328,10 @@ mod statements {
     }
 
     pub(super) fn stream() -> Text {
-        static TEXT: LazyLock<String> =
-            LazyLock::new(|| page("version > $1 AND stream = $3", "version"));
+        static TEXT: LazyLock<String> = LazyLock::new(|| {
+            let began = "(SELECT s.began FROM hakken.streams s WHERE s.stream = $3)";
+            page(&format!("version > $1 AND began = {began}"), "version")
+        });
         AssertSqlSafe(&TEXT)
     }
 }

@@ -6,10 +6,11 @@ use hakken_commands::store::StoreError;
 use hakken_domain::envelope::Fingerprint;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{connection::Database, tls, unfinished::UNFINISHED};
+use super::{connection::Database, fault, tls, unfinished::UNFINISHED};
 
 /// What makes each version of the tables of the one before. What stands here never changes.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("quiet.sql")];
+const MIGRATIONS: [&str; 3] =
+    [include_str!("schema.sql"), include_str!("quiet.sql"), include_str!("streams.sql")];
 
 /// Why a database cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -80,12 +81,27 @@ impl OpenError {
     }
 }
 
-/// Brings the tables up to date. Says which format is there if it is newer than all known ones.
-async fn migrate(connection: &mut PgConnection) -> Result<Option<i32>, sqlx::Error> {
+/// The format of the tables; 0 where there are none.
+async fn format(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    let there: bool = sqlx::query_scalar("SELECT to_regclass('hakken.migrations') IS NOT NULL")
+        .fetch_one(&mut *connection)
+        .await?;
+    if !there {
+        return Ok(0);
+    }
+    sqlx::query_scalar("SELECT coalesce(max(format), 0) FROM hakken.migrations")
+        .fetch_one(connection)
+        .await
+}
+
+/// Brings the tables up to date.
+async fn migrate(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin().await?;
-    // Of processes that start at once, one makes the tables.
+    // Of processes that start at once, one makes the tables; the others wait, however long it is.
     sqlx::raw_sql(
-        "SELECT pg_advisory_xact_lock(1751215726, 3);
+        "SET LOCAL statement_timeout = 0;
+         SET LOCAL lock_timeout = 0;
+         SELECT pg_advisory_xact_lock(1751215726, 3);
          CREATE SCHEMA IF NOT EXISTS hakken;
          CREATE TABLE IF NOT EXISTS hakken.migrations (
              format integer PRIMARY KEY,
@@ -94,12 +110,7 @@ async fn migrate(connection: &mut PgConnection) -> Result<Option<i32>, sqlx::Err
     )
     .execute(&mut *transaction)
     .await?;
-    let found: i32 = sqlx::query_scalar("SELECT coalesce(max(format), 0) FROM hakken.migrations")
-        .fetch_one(&mut *transaction)
-        .await?;
-    if usize::try_from(found).map_or(true, |found| found > MIGRATIONS.len()) {
-        return Ok(Some(found));
-    }
+    let found = format(&mut transaction).await?;
     for (format, statements) in (1_i32..).zip(MIGRATIONS).filter(|(format, _)| *format > found) {
         sqlx::raw_sql(statements).execute(&mut *transaction).await?;
         sqlx::query("INSERT INTO hakken.migrations (format) VALUES ($1)")
@@ -107,18 +118,36 @@ async fn migrate(connection: &mut PgConnection) -> Result<Option<i32>, sqlx::Err
             .execute(&mut *transaction)
             .await?;
     }
-    transaction.commit().await?;
-    Ok(None)
+    transaction.commit().await
 }
 
 /// Connects, checks the server's settings, and makes sure of the tables.
 pub(super) async fn prepare(database: &Database) -> Result<(), OpenError> {
     let unreachable = |error: StoreError| OpenError::unreachable(database, error);
-    let newer =
-        database.ask(|connection| migrate(connection).boxed()).await.map_err(unreachable)?;
-    if let Some(found) = newer {
-        let known = MIGRATIONS.len();
-        return Err(OpenError::Newer { database: database.name(), found, known });
+    let known = MIGRATIONS.len();
+    loop {
+        let found = database.ask(|connection| format(connection).boxed()).await;
+        let found = found.map_err(unreachable)?;
+        match usize::try_from(found) {
+            Ok(0) => {
+                let made = database.ask(|connection| migrate(connection).boxed()).await;
+                made.map_err(unreachable)?;
+            }
+            Ok(older) if older < known => {
+                tracing::info!(
+                    found,
+                    known,
+                    "the tables are brought into a newer format, which takes minutes where they \
+                     are large; nobody can write meanwhile"
+                );
+                // Longer than any question may take.
+                let mut connection = database.connect_patiently().await.map_err(unreachable)?;
+                let migrated = migrate(&mut connection).await;
+                migrated.map_err(|error| unreachable(fault::of(error)))?;
+            }
+            Ok(newest) if newest == known => break,
+            _ => return Err(OpenError::Newer { database: database.name(), found, known }),
+        }
     }
     let synced: String = database
         .ask(|connection| sqlx::query_scalar("SHOW fsync").fetch_one(connection).boxed())

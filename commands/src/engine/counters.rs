@@ -30,6 +30,8 @@ pub struct Counters {
     pub glances: AtomicU64,
     /// Appends that met another version of their stream.
     pub conflicts: AtomicU64,
+    /// Turns that were had, where other processes write the same streams.
+    pub turns: AtomicU64,
     /// Microseconds spent on making batches durable.
     pub commit_micros: AtomicU64,
     /// The same, by how many batches took how long.

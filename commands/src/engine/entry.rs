@@ -145,10 +145,13 @@ pub(super) struct Entry {
     pub(super) facts: Option<Facts>,
     /// Which reading it waits for: what an older one has found is of no use any more.
     pub(super) reading: u64,
-    /// Questions that wait until it is read.
+    /// Questions that wait until it is read, or for a turn.
     pub(super) waiting: VecDeque<Box<Pending>>,
     /// Taken as empty without looking.
     pub(super) assumed: bool,
+    /// How many turns must still bring nothing newer before it is decided without one; 0 of a
+    /// stream on which no conflict was met for a while.
+    pub(super) contended: u32,
     /// How many events are decided and not durable yet, in the batch under way and in the open
     /// one.
     pub(super) under_way: usize,
@@ -165,6 +168,7 @@ impl Entry {
             reading: 0,
             waiting: VecDeque::new(),
             assumed: false,
+            contended: 0,
             under_way: 0,
             open: 0,
             snapshot: 0,

@@ -10,7 +10,7 @@ use tokio::runtime::RuntimeFlavor;
 use tracing::warn;
 
 use super::{Ports, entry::Facts};
-use crate::store::{Snapshot, StoreError, StoreErrorKind};
+use crate::store::{Snapshot, StoreError, StoreErrorKind, is_last};
 
 const PAGE: usize = 2_000;
 
@@ -26,7 +26,8 @@ pub(super) async fn load(ports: &Ports, stream: StreamId) -> Result<Loaded, Stor
     read_on(ports, stream, from_snapshot(ports, stream).await).await
 }
 
-/// Reads what a stream has beyond what is known of it.
+/// Reads what a stream has beyond what is known of it: to where it ended when that was read, since
+/// another process may write it faster than this one reads.
 pub(super) async fn read_on(
     ports: &Ports,
     stream: StreamId,
@@ -34,10 +35,10 @@ pub(super) async fn read_on(
 ) -> Result<Loaded, StoreError> {
     loop {
         let page = ports.store.read_stream(stream, loaded.facts.version, PAGE).await?;
-        if page.is_empty() {
+        fold(&mut loaded.facts, &page)?;
+        if is_last(&page, PAGE) {
             return Ok(loaded);
         }
-        fold(&mut loaded.facts, &page)?;
     }
 }
 

@@ -53,6 +53,7 @@ pub struct Faults {
     broken: AtomicUsize,
     late: Mutex<Duration>,
     max_append_bytes: AtomicUsize,
+    denied: Mutex<Option<String>>,
     ended: watch::Sender<u32>,
 }
 
@@ -64,6 +65,7 @@ impl Faults {
             broken: AtomicUsize::new(0),
             late: Mutex::default(),
             max_append_bytes: AtomicUsize::new(MAX_APPEND_BYTES),
+            denied: Mutex::default(),
             ended: watch::Sender::new(0),
         }
     }
@@ -93,6 +95,11 @@ impl Faults {
         self.max_append_bytes.store(bytes, Ordering::SeqCst);
     }
 
+    /// Nobody may append to streams whose names end so.
+    pub fn deny(&self, ending: &str) {
+        *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(ending.to_owned());
+    }
+
     /// Ends every subscription in good order.
     pub fn end_subscriptions(&self) {
         self.ended.send_modify(|times| *times += 1);
@@ -113,6 +120,11 @@ impl Faults {
 
     fn max_append_bytes(&self) -> usize {
         self.max_append_bytes.load(Ordering::SeqCst)
+    }
+
+    fn denies(&self, stream: &str) -> bool {
+        let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
+        denied.as_ref().is_some_and(|ending| stream.ends_with(ending))
     }
 
     fn ended_subscriptions(&self) -> watch::Receiver<u32> {

@@ -191,6 +191,9 @@ async fn append(
         return Err(Status::invalid_argument(format!("Maximum Append Size of {most} Exceeded.")));
     }
     let stream = name_of(options.stream)?;
+    if node.cluster.faults.denies(&stream) {
+        return Err(Status::permission_denied("Access Denied"));
+    }
     let outcome = node.cluster.log.append(&stream, expected, events);
     node.cluster.faults.after_append().await?;
     let result = match outcome {

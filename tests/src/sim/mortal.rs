@@ -10,7 +10,7 @@ use std::{
 use futures_util::{StreamExt, future::BoxFuture, stream};
 use hakken_commands::{
     payments::{Payments, PaymentsError, RefundOutcome, RefundRequest},
-    store::{Append, Appended, EventStore, EventStream, SideStore, Snapshot, StoreError},
+    store::{Append, Appended, EventStore, EventStream, SideStore, Snapshot, StoreError, Turn},
 };
 use hakken_domain::{
     envelope::{Position, StoredEvent, StreamId, Version},
@@ -131,16 +131,19 @@ impl Life {
         (count, state.death.filter(dies).map(|(_, death)| death))
     }
 
-    /// A call came back.
+    /// A call came back. What it brought goes with the process: a turn ends then.
     async fn ended<T>(&self, call: usize, point: Point, death: Option<Death>, done: T) -> T {
         self.state().points[call - 1].is_done = true;
         // Who waited for the next events may have been spared meanwhile. What is torn is torn.
         let spared = self.state().death.is_none();
         let death = death.filter(|death| matches!(death, Death::Torn(_)) || !spared);
         match death {
+            None if self.died().is_none() => return done,
+            _ => drop(done),
+        }
+        match death {
             Some(death) => self.end(point, death).await,
-            None if self.died().is_some() => pending().await,
-            None => done,
+            None => pending().await,
         }
     }
 
@@ -164,23 +167,27 @@ impl Life {
         self.ended(number, point, death, done).await
     }
 
-    async fn append(
+    async fn append<'a>(
         &self,
-        store: &dyn EventStore,
+        append: impl FnOnce(Vec<Append>) -> BoxFuture<'a, Written>,
         mut batch: Vec<Append>,
-        now: Timestamp,
-    ) -> Result<Vec<Appended>, StoreError> {
+    ) -> Written {
         if self.died().is_some() {
+            drop(append);
             return pending().await;
         }
         let point = Point::of("append", batch.len());
         let (number, death) = self.call(point);
         match death {
-            Some(Death::Before) => return self.end(point, Death::Before).await,
+            Some(Death::Before) => {
+                // If it stood in a turn, this ends it.
+                drop(append);
+                return self.end(point, Death::Before).await;
+            }
             Some(Death::Torn(streams)) => batch.truncate(streams),
             Some(Death::After) | None => {}
         }
-        let appended = store.append(batch, now).await;
+        let appended = append(batch).await;
         self.ended(number, point, death, appended).await
     }
 }
@@ -200,13 +207,26 @@ impl<T: ?Sized> Mortal<T> {
 
 type Events = Vec<Arc<StoredEvent>>;
 
+type Written = Result<Vec<Appended>, StoreError>;
+
 impl EventStore for Mortal<dyn EventStore> {
-    fn append(
+    fn append(&self, batch: Vec<Append>, now: Timestamp) -> BoxFuture<'_, Written> {
+        Box::pin(self.life.append(move |batch| self.inner.append(batch, now), batch))
+    }
+
+    fn turn(
         &self,
-        batch: Vec<Append>,
-        now: Timestamp,
-    ) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
-        Box::pin(self.life.append(&*self.inner, batch, now))
+        known: Vec<(StreamId, Version)>,
+    ) -> Option<BoxFuture<'static, Result<Turn, StoreError>>> {
+        let (turn, life) = (self.inner.turn(known)?, self.life.clone());
+        Some(Box::pin(async move {
+            let mut turn = life.through("turn", turn).await?;
+            let newer = std::mem::take(&mut turn.newer);
+            Ok(Turn::new(newer, move |batch, now| {
+                let append = move |batch| turn.append(batch, now);
+                Box::pin(async move { life.append(append, batch).await })
+            }))
+        }))
     }
 
     fn read_stream(

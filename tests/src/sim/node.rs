@@ -39,7 +39,7 @@ pub struct Weather {
     pub slow: u64,
     /// Appends after which the process must not write again.
     pub fatal: u64,
-    /// Reads that fail.
+    /// Reads that fail, and turns.
     pub reads: u64,
 }
 
@@ -108,6 +108,14 @@ impl Dial {
         self.chance.between(1, 30)
     }
 
+    fn turn(&mut self) -> bool {
+        let fails = self.chance.between(0, 999) < self.weather.reads;
+        if fails {
+            self.met.saw("fault failed turn");
+        }
+        fails
+    }
+
     fn read(&mut self) -> bool {
         let fails = self.chance.between(0, 999) < self.weather.reads;
         if fails {
@@ -170,8 +178,10 @@ impl Node {
             after_fatal: 0,
             met: Coverage::default(),
         }));
-        let (appends, reads, slow_reads) = (dial.clone(), dial.clone(), dial.clone());
+        let (appends, turns) = (dial.clone(), dial.clone());
+        let (reads, slow_reads) = (dial.clone(), dial.clone());
         let store = FaultyStore::new(ground.memory.clone(), move |_| lock(&appends).append())
+            .with_turns(move || lock(&turns).turn())
             .with_reads(move || lock(&reads).read())
             .with_slow_reads(move || lock(&slow_reads).slow_read());
         let store = if ground.claims_sole_writer { store.claiming_sole_writer() } else { store };
@@ -220,11 +230,12 @@ impl Node {
         self.is_sole && self.dial().unknown && health == Health::Failed
     }
 
-    /// What its store calls met, and what only a sole writer's callers do.
+    /// What its store calls met, how many turns it had, and what only a sole writer's callers do.
     pub(super) fn met(&self) -> Coverage {
         let mut met = self.dial().met.clone();
+        let counters = self.world.write.engine().counters();
+        met.saw_times("turn had", counters.turns.load(Ordering::Relaxed));
         if self.is_sole {
-            let counters = self.world.write.engine().counters();
             met.saw_times("sole looks", counters.shelved.load(Ordering::Relaxed));
             met.saw_times("sole glances", counters.glances.load(Ordering::Relaxed));
             met.saw_times("sole gave up", u64::from(self.gave_up()));

@@ -1,17 +1,23 @@
 //! Bounds of the write loop that only a slow port can reach.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
 };
 
 use futures_util::future::{BoxFuture, pending, ready};
 use hakken_commands::{
-    engine::Limits,
-    store::{SideStore, Snapshot, StoreError},
+    engine::{Limits, Tenant},
+    store::{EventStore, SideStore, Snapshot, StoreError},
 };
 use hakken_domain::envelope::{Position, StreamId};
-use hakken_tests::world::{Setup, World, hall};
+use hakken_tests::{
+    faults::{Fault, FaultyStore},
+    world::{Setup, World, hall},
+};
 
 /// Saves no snapshot, and takes for ever over it, or no time.
 #[derive(Default)]
@@ -63,4 +69,27 @@ async fn snapshots_that_are_not_kept_do_not_gather() {
     // The control: where none is in the way of another one, all of them are begun.
     let all = begun(true).await;
     assert!(all >= 80, "only {all}");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_written_faster_than_it_is_read_is_read_all_the_same() {
+    let first = World::start();
+    let show = first.show("concert", hall(26, 50, 0), &[]).await;
+    let store = FaultyStore::new(first.memory.clone(), |_| Fault::None).with_slow_reads(|| 20);
+    let store: Option<Arc<dyn EventStore>> = Some(Arc::new(store));
+    let second = World::with(Setup { store, seed: 2, ..Setup::default() });
+    let writes = async {
+        for number in 0..1_300 {
+            let seat = format!("{}{}", char::from(b'A' + (number / 50) as u8), number % 50 + 1);
+            first.hold(show, "b", &[&seat], &seat).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let stream = StreamId::inventory(show);
+    tokio::select! {
+        read = second.write.engine().read(Tenant::Any, stream, |_, version| version) => {
+            assert!(read.unwrap() > 0);
+        }
+        () = writes => panic!("it was read when nobody wrote any more"),
+    }
 }

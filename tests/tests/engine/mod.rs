@@ -2,6 +2,7 @@
 
 mod alone;
 mod bounds;
+mod turns;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

@@ -51,6 +51,7 @@ pub(super) const MUST_OCCUR: &[&str] = &[
     "fault doubled call",
     "fault failed append",
     "fault failed read",
+    "fault failed turn",
     "fault fatal append",
     "fault lost answer",
     "fault slow append",
@@ -116,6 +117,7 @@ pub(super) const MUST_OCCUR: &[&str] = &[
     "trouble not awaited",
     "trouble process died",
     "trouble unavailable",
+    "turn had",
     "weather storm",
 ];
 

@@ -22,7 +22,7 @@ use hakken_domain::names::RefundId;
 use hakken_tests::sim::{Coverage, Failure, Options, run};
 
 /// Seeds that run every time.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 20;
 
 /// Runs seeds on two threads; panics with what went wrong.
 fn run_all(seeds: &[u64]) -> Coverage {

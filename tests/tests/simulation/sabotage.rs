@@ -80,7 +80,7 @@ fn an_older_reading_that_counts_is_missed() {
 /// Readers beside a writer.
 #[test]
 fn an_append_that_is_taken_for_damage_is_missed() {
-    let wrong = read_beside_a_writer(|| Some(Guard::BeingWritten.take_out()));
+    let wrong = read_beside_a_writer(600, || Some(Guard::BeingWritten.take_out()));
     assert!(wrong.is_some(), "nobody took anything for damage");
     println!("noticed: {}", wrong.unwrap_or_default());
 }

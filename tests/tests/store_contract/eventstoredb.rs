@@ -5,6 +5,7 @@
 mod faults;
 mod mapping;
 mod processes;
+mod turns;
 
 use std::{sync::Arc, time::Duration};
 

@@ -11,6 +11,7 @@ mod racing;
 mod reading;
 mod side;
 mod tls;
+mod turning;
 mod unfinished;
 
 use std::{any::Any, sync::Arc};
@@ -93,6 +94,7 @@ macro_rules! contract {
         reading::a_stream_is_read_in_pages
         reading::everything_is_read_in_pages_in_order
         reading::a_page_is_bounded_in_bytes_and_still_goes_on
+        reading::a_page_that_is_not_full_ends_where_its_stream_ends
         reading::reading_past_the_end_finds_nothing
         reading::the_feed_of_the_read_side_shows_the_same
         reading::a_long_stream_among_many_is_read_from_any_version
@@ -138,3 +140,29 @@ contract!(in_order_in_memory: memory, appending::the_appends_of_a_batch_stand_in
 contract!(in_order_in_embedded: embedded, appending::the_appends_of_a_batch_stand_in_their_order);
 contract!(in_order_in_postgres: on_a_server,
     appending::the_appends_of_a_batch_stand_in_their_order);
+
+// The embedded store has one writer, and gives no turns.
+macro_rules! turns {
+    ($name:ident: $open:ident) => {
+        contract! { $name: $open,
+            turning::a_turn_brings_what_was_written_before_it
+            turning::a_turn_appends_as_everybody_does
+            turning::nobody_else_appends_until_a_turn_ends
+            turning::a_turn_that_is_dropped_writes_nothing_and_others_go_on
+            turning::a_turn_that_is_not_waited_for_any_more_holds_up_nobody
+            turning::an_expected_version_is_looked_at_in_a_turn
+            turning::a_turn_that_appends_nothing_ends_well
+            turning::a_turn_says_where_too_much_is_newer
+            turning::who_decides_in_turns_never_meets_a_conflict
+        }
+    };
+}
+
+turns!(in_turns_in_memory: memory);
+turns!(in_turns_in_postgres: on_a_server);
+turns!(in_turns_in_eventstoredb: over_the_protocol);
+
+contract!(in_order_in_turns_in_memory: memory,
+    turning::the_appends_of_a_turn_stand_in_their_order);
+contract!(in_order_in_turns_in_postgres: on_a_server,
+    turning::the_appends_of_a_turn_stand_in_their_order);

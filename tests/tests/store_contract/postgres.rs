@@ -14,14 +14,15 @@ use futures_util::StreamExt;
 use hakken_adapters::postgres::{OpenError, PostgresStore};
 use hakken_commands::store::{Append, Appended, EventStore, StoreErrorKind};
 use hakken_domain::{
-    envelope::{Fingerprint, Position, StoredEvent},
+    envelope::{Fingerprint, Position, StoredEvent, StreamId},
     names::EventId,
 };
 use hakken_tests::{
     postgres::{Postgres, TestDatabase},
     proxy::{Mood, Proxy},
-    stores::{append, at, first_disorder, stream, written},
+    stores::{append, at, conflict, first_disorder, stream, written},
 };
+use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::{sync::watch, time::timeout};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -241,8 +242,9 @@ async fn a_follower_finds_what_nobody_told_of() {
     let mut feed = EventStore::follow(&*store, Position(0));
     let mut other = database.connect().await;
     sqlx::query(
-        "INSERT INTO hakken.events (position, recorded_at, version, schema, stream, kind, id, meta, data)
-         VALUES (1, 0, 1, 1, 'order-00000000000000000000000001', 'k', decode(repeat('00', 16), 'hex'), '', '')",
+        "INSERT INTO hakken.events
+             (position, recorded_at, version, schema, stream, kind, id, meta, data, began)
+         VALUES (1, 0, 1, 1, 'order-00000000000000000000000001', 'k', decode(repeat('00', 16), 'hex'), '', '', 1)",
     )
     .execute(&mut other)
     .await
@@ -281,6 +283,106 @@ async fn stores_that_open_at_once_make_the_tables_once() {
     assert_eq!(everything(&stores[0]).await.len(), 6);
 }
 
+/// The tables of format 2, as a version before made them.
+const FORMAT_2: [&str; 3] = [
+    "CREATE SCHEMA hakken;
+     CREATE TABLE hakken.migrations (
+         format integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now());
+     INSERT INTO hakken.migrations VALUES (1), (2)",
+    include_str!("../../../adapters/src/postgres/schema.sql"),
+    include_str!("../../../adapters/src/postgres/quiet.sql"),
+];
+
+/// An append of one event, as a process of that version makes it.
+async fn append_as_before(connection: &mut PgConnection, stream: StreamId, expected: u64) -> i64 {
+    let row = sqlx::query(
+        "SELECT versions[1] FROM hakken.append_events(ARRAY[$1], ARRAY[$2], ARRAY[1], ARRAY[$1],
+             ARRAY[$2 + 1], ARRAY[decode(repeat('00', 16), 'hex')], ARRAY['k'], ARRAY[1],
+             ARRAY[''::bytea], ARRAY[convert_to($1, 'UTF8')], 0, true)",
+    );
+    row.bind(stream.to_string()).bind(expected as i64).fetch_one(connection).await.unwrap().get(0)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_the_format_before_are_brought_up_to_date_with_what_is_in_them() {
+    let Some(server) = Postgres::shared() else { return };
+    let database = server.database().await;
+    let mut before = database.connect().await;
+    for statements in FORMAT_2 {
+        sqlx::raw_sql(statements).execute(&mut before).await.unwrap();
+    }
+    let mut expected = Vec::new();
+    for version in 0..3 {
+        for number in 0..40 {
+            if number % 3 <= version {
+                continue;
+            }
+            append_as_before(&mut before, stream(number), version).await;
+            expected.push((stream(number), version + 1));
+        }
+    }
+    database.tell("GRANT SELECT ON hakken.events TO PUBLIC").await;
+    let (store, other) = tokio::join!(open(&database), open(&database));
+    let found = |events: Events| -> Vec<_> {
+        events.iter().map(|event| (event.stream, event.version)).collect()
+    };
+    assert_eq!(found(everything(&store).await), expected);
+    let of_one = EventStore::read_stream(&*other, stream(5), 0, 10).await.unwrap();
+    assert_eq!(found(of_one), [(stream(5), 1), (stream(5), 2)]);
+    // Processes of both versions go on beside each other.
+    assert_eq!(append_as_before(&mut before, stream(5), 2).await, 2, "it fits");
+    let late = store.append(vec![append(stream(5), 2, ["late"])], at(0)).await.unwrap();
+    assert_eq!(conflict(&late[0]).len(), 1);
+    append_surely(&store, append(stream(5), 3, ["a", "b"])).await;
+    assert_eq!(append_as_before(&mut before, stream(5), 3).await, 5, "it is late");
+    append_surely(&other, append(stream(99), 0, ["a"])).await;
+    let all = found(everything(&other).await);
+    let rest = [(stream(5), 3), (stream(5), 4), (stream(5), 5), (stream(99), 1)];
+    assert_eq!(all[expected.len()..], rest);
+    let granted = "SELECT count(*) FROM information_schema.role_table_grants
+        WHERE table_name = 'events' AND grantee = 'PUBLIC'";
+    assert_eq!(database.numbers(granted).await, [1], "what was granted stays");
+}
+
+/// A plan that was made while the tables were small must not be one that reads all of them.
+#[tokio::test]
+async fn tables_that_grow_fast_are_read_along_their_indexes() {
+    let Some(server) = Postgres::shared() else { return };
+    let database = server.database().await;
+    PostgresStore::open(&database.url).await.unwrap().close().await;
+    database.tell("ANALYZE hakken.events, hakken.streams").await;
+    let making = scans(&database).await;
+    let store = PostgresStore::open(&database.url).await.unwrap();
+    for number in 1..40 {
+        append_surely(&store, append(stream(number), 0, ["a"])).await;
+        EventStore::read_stream(&store, stream(number), 0, 10).await.unwrap();
+    }
+    store.close().await;
+    assert_eq!(scans(&database).await, making);
+    // The control: a session without the settings of the store's own.
+    let mut other = database.connect().await;
+    for number in 40..80 {
+        append_as_before(&mut other, stream(number), 0).await;
+    }
+    other.close().await.unwrap();
+    assert!(scans(&database).await > making);
+}
+
+/// How often a table was read from end to end, as sessions say when they end.
+async fn scans(database: &TestDatabase) -> i64 {
+    let sessions = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let ended = async {
+        while database.numbers(sessions).await != [0] {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, ended).await.expect("sessions end");
+    let scans = "SELECT sum(seq_scan)::bigint FROM pg_stat_user_tables
+        WHERE schemaname = 'hakken' AND relname IN ('events', 'streams')";
+    database.numbers(scans).await[0]
+}
+
 #[tokio::test]
 async fn what_cannot_be_used_is_refused_with_words() {
     let Some(server) = Postgres::shared() else { return };
@@ -296,6 +398,9 @@ async fn what_cannot_be_used_is_refused_with_words() {
         "UPDATE hakken.events SET data = ''",
         "DELETE FROM hakken.events",
         "TRUNCATE hakken.events",
+        "UPDATE hakken.streams SET began = 9",
+        "DELETE FROM hakken.streams",
+        "TRUNCATE hakken.streams",
     ] {
         let error = sqlx::query(change).execute(&mut other).await.unwrap_err().to_string();
         assert!(error.contains("events are never changed"), "{change}: {error}");
@@ -391,4 +496,56 @@ async fn a_server_that_is_told_not_to_sync_still_syncs_events() {
     server.kill();
     server.begin();
     assert_eq!(everything(&store).await.len(), 20, "all was acknowledged");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_holds_up_other_processes_and_brings_what_they_wrote() {
+    let Some(server) = Postgres::shared() else { return };
+    let database = server.database().await;
+    let (one, two) = (open(&database).await, open(&database).await);
+    append_surely(&two, append(stream(1), 0, ["a"])).await;
+    let turn = one.turn(vec![(stream(1), 0)]).expect("it gives turns").await.unwrap();
+    assert_eq!(turn.newer[0].as_ref().map(Vec::len), Some(1));
+    let rival = two.clone();
+    let mut rival =
+        tokio::spawn(async move { append_surely(&rival, append(stream(1), 1, ["rival"])).await });
+    let waited = timeout(Duration::from_millis(300), &mut rival).await;
+    assert!(waited.is_err(), "it appended within the turn of another process");
+    let answer = turn.append(vec![append(stream(1), 1, ["b"])], at(0)).await.unwrap();
+    assert_eq!(written(&answer[0])[0].version, 2);
+    timeout(PATIENCE, rival).await.expect("it goes on").unwrap();
+    assert_eq!(everything(&one).await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_no_longer_waits_for_its_turn_holds_up_nobody() {
+    let Some(server) = Postgres::shared() else { return };
+    let database = server.database().await;
+    let (one, two) = (open(&database).await, open(&database).await);
+    let turn = one.turn(vec![(stream(1), 0)]).expect("it gives turns").await.unwrap();
+    let waits = two.turn(vec![(stream(1), 0)]).expect("it gives turns");
+    assert!(timeout(Duration::from_millis(300), waits).await.is_err());
+    let answer = turn.append(vec![append(stream(1), 0, ["a"])], at(0)).await.unwrap();
+    written(&answer[0]);
+    for (n, store) in [(2, &two), (3, &one)] {
+        let append = append_surely(store, append(stream(n), 0, ["b"]));
+        timeout(Duration::from_secs(5), append).await.expect("it goes on");
+    }
+}
+
+/// As a process does that is stopped, or whose machine is gone, within its turn.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_stands_still_in_a_turn_loses_it() {
+    let Some(server) = Postgres::shared() else { return };
+    let database = server.database().await;
+    let (one, two) = (open(&database).await, open(&database).await);
+    let turn = one.turn(vec![(stream(1), 0)]).expect("it gives turns").await.unwrap();
+    let began = tokio::time::Instant::now();
+    append_surely(&two, append(stream(2), 0, ["a"])).await;
+    assert!(began.elapsed() < Duration::from_secs(5), "after {:?}", began.elapsed());
+    let late = turn.append(vec![append(stream(1), 0, ["late"])], at(0)).await;
+    assert_eq!(late.unwrap_err().kind, StoreErrorKind::Unavailable);
+    append_surely(&one, append(stream(1), 0, ["b"])).await;
+    let all = everything(&two).await;
+    assert_eq!(all.iter().map(|event| &event.data[..]).collect::<Vec<_>>(), [b"a", b"b"]);
 }

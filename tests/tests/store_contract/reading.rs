@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hakken_commands::store::EventStore;
+use hakken_commands::store::{EventStore, FULL_PAGE_EVENTS, is_last};
 use hakken_domain::envelope::{Position, StoredEvent};
 use hakken_projections::feed::EventFeed;
 use hakken_tests::stores::{append, at, first_disorder, stream};
@@ -79,7 +79,26 @@ pub async fn a_page_is_bounded_in_bytes_and_still_goes_on(store: &Opened) {
         let first = page.first().expect("a page is empty only at the end").version;
         assert_eq!(first, version + 1);
         version += page.len() as u64;
+        assert!(version == 24 || !is_last(&page, usize::MAX), "{version} is not the end");
     }
+}
+
+pub async fn a_page_that_is_not_full_ends_where_its_stream_ends(store: &Opened) {
+    const EVENTS: u64 = 4_500;
+    let small = (0..EVENTS).map(|n| n.to_string());
+    events(store).append(vec![append(stream(1), 0, small)], at(0)).await.unwrap();
+    for limit in [700, FULL_PAGE_EVENTS, usize::MAX] {
+        let (mut version, mut is_over) = (0, false);
+        while !is_over {
+            let page = events(store).read_stream(stream(1), version, limit).await.unwrap();
+            version += page.len() as u64;
+            is_over = is_last(&page, limit);
+            assert!(is_over || !page.is_empty());
+        }
+        assert_eq!(version, EVENTS, "by {limit}");
+    }
+    let nothing = events(store).read_stream(stream(2), 0, 1).await.unwrap();
+    assert!(nothing.is_empty() && is_last(&nothing, 1));
 }
 
 pub async fn reading_past_the_end_finds_nothing(store: &Opened) {

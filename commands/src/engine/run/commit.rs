@@ -19,7 +19,7 @@ use super::{
     Loop, Task, UnderWay,
 };
 use crate::{
-    store::{Appended, MAX_CONFLICT_EVENTS, StoreError, StoreErrorKind},
+    store::{Appended, MAX_CONFLICT_EVENTS, StoreError, StoreErrorKind, Turn},
     trace::{BatchSpan, SpanName},
 };
 
@@ -27,8 +27,8 @@ use crate::{
 const MAX_SAVES: usize = 16;
 
 impl Loop {
-    /// Sends the open batch on its way.
-    pub(super) fn begin(&mut self) -> UnderWay {
+    /// Sends the open batch on its way, within a turn if there is one.
+    pub(super) fn begin(&mut self, turn: Option<Turn>) -> UnderWay {
         let mut batch = std::mem::take(&mut self.open);
         batch.compact();
         for part in &mut batch.parts {
@@ -51,10 +51,11 @@ impl Loop {
         let events = batch.take_events();
         let store = self.ports.store.clone();
         let now = self.ports.clock.now();
-        let task: Task<_> = if events.is_empty() {
-            Box::pin(async { Ok(Vec::new()) })
-        } else {
-            Box::pin(async move { store.append(events, now).await })
+        let task: Task<_> = match turn {
+            // Also if there is nothing to append: it must come to a good end.
+            Some(turn) => turn.append(events, now),
+            None if events.is_empty() => Box::pin(async { Ok(Vec::new()) }),
+            None => Box::pin(async move { store.append(events, now).await }),
         };
         UnderWay { batch, began: Instant::now(), task }
     }
@@ -185,7 +186,8 @@ impl Loop {
     }
 
     /// Another process wrote the stream. If it was taken as empty, what the conflict brings is
-    /// all there is, else it is read again.
+    /// all there is, else it is read again. Whoever wrote it will probably do so again: for a while
+    /// it is decided in turns.
     pub(super) fn conflict(
         &mut self,
         stream: StreamId,
@@ -211,6 +213,9 @@ impl Loop {
                 }
                 return;
             }
+        }
+        if !entry.assumed {
+            self.turns.contend(stream, entry);
         }
         let again = again.into_iter().filter_map(|p| self.may_try_again(p, true)).collect();
         self.reload(stream, again, Duration::ZERO);

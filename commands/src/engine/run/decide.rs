@@ -48,6 +48,9 @@ impl Loop {
             self.streams.put(stream, entry);
         }
         let entry = self.streams.get_mut(&stream).expect("it was put there");
+        if entry.contended > 0 {
+            return self.wait_for_turn(pending);
+        }
         let Some(mut facts) = entry.facts.take() else {
             return entry.waiting.push_back(pending);
         };

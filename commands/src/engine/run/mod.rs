@@ -5,6 +5,7 @@ mod commit;
 mod decide;
 mod gather;
 mod streams;
+mod turns;
 
 use std::{future::Future, pin::Pin, sync::Arc, sync::atomic::Ordering};
 
@@ -19,6 +20,7 @@ use tokio::{
 use tracing::warn;
 
 use gather::Gathering;
+use turns::{Taking, Turns};
 
 use super::{
     CommandError, Counters, Health, Limits, Ports, Work, batch::Batch, entry::Entry, load::Loaded,
@@ -47,6 +49,7 @@ struct Loop {
     open: Batch,
     /// Whether the open batch waits for those whom the last one answered.
     gathering: Gathering,
+    turns: Turns,
     loads: FuturesUnordered<Task<Read>>,
     /// How many there were: each has its number.
     readings: u64,
@@ -81,8 +84,10 @@ pub(super) async fn run(
     health: watch::Sender<Health>,
 ) {
     let Gear { shelf, counters, tracer } = gear;
+    let sole_writer = ports.store.is_sole_writer();
+    let turns = Turns::new(!sole_writer && ports.store.turn(Vec::new()).is_some());
     let mut this = Loop {
-        sole_writer: ports.store.is_sole_writer(),
+        sole_writer,
         ports,
         limits,
         shelf,
@@ -93,6 +98,7 @@ pub(super) async fn run(
         cache_bytes: 0,
         open: Batch::default(),
         gathering: Gathering::default(),
+        turns,
         loads: FuturesUnordered::new(),
         readings: 0,
         saves: JoinSet::new(),
@@ -105,19 +111,26 @@ pub(super) async fn run(
         Err(error) => warn!(%error, "the store's head cannot be read yet"),
     }
     let mut under_way: Option<UnderWay> = None;
+    // In the place of a batch under way: what is decided in a turn is the next one.
+    let mut taking: Option<Taking> = None;
     let mut stopping = false;
     let mut drained = Vec::new();
     loop {
         let mut waits_until = None;
-        if under_way.is_none() && !this.open.is_empty() {
+        if under_way.is_none() && taking.is_none() && this.turns.are_wanted() {
+            taking = this.ask_for_turn();
+        }
+        let nothing_is_under_way = under_way.is_none() && taking.is_none();
+        if nothing_is_under_way && !this.open.is_empty() {
             let may_wait =
                 this.limits.gathers && this.open.events < this.limits.batch_events && !stopping;
             waits_until = this.gathering.until(Instant::now()).filter(|_| may_wait);
             if waits_until.is_none() {
-                under_way = Some(this.begin());
+                under_way = Some(this.begin(None));
             }
         }
-        if stopping && under_way.is_none() && this.loads.is_empty() && inbox.is_empty() {
+        let writes = under_way.is_some() || taking.is_some();
+        if stopping && !writes && this.loads.is_empty() && inbox.is_empty() {
             break;
         }
         let room = this.open.events < this.limits.batch_events;
@@ -128,6 +141,12 @@ pub(super) async fn run(
             {
                 let done = under_way.take().expect("guarded");
                 this.finish(done, result);
+            }
+            result = async { taking.as_mut().expect("guarded").task.as_mut().await },
+                if taking.is_some() =>
+            {
+                let taken = taking.take().expect("guarded");
+                under_way = this.turned(taken, result);
             }
             Some((stream, reading, loaded)) = this.loads.next(), if !this.loads.is_empty() => {
                 this.loaded(stream, reading, loaded);
@@ -146,7 +165,8 @@ pub(super) async fn run(
                     }
                 }
             }
-            () = sleep_until(waits_until.unwrap_or_else(Instant::now)), if waits_until.is_some() => {}
+            () = async { sleep_until(waits_until.expect("guarded")).await },
+                if waits_until.is_some() => {}
             // Only reached when nothing above can be waited for: the batch that is full and the
             // one that is not begun yet are the same one, which the next turn begins.
             else => {}

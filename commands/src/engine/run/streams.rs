@@ -51,14 +51,17 @@ impl Loop {
     /// Forgets a stream and reads it anew; what waits is decided then.
     pub(super) fn reload(&mut self, stream: StreamId, again: Vec<Box<Pending>>, delay: Duration) {
         let mut waiting: VecDeque<_> = again.into();
+        let mut contended = 0;
         if let Some(old) = self.streams.pop(&stream) {
             self.cache_bytes = self.cache_bytes.saturating_sub(old.weight);
             waiting.extend(old.waiting);
+            contended = old.contended;
         }
+        self.turns.left(stream);
         if waiting.is_empty() {
             return;
         }
-        self.streams.put(stream, Entry { waiting, ..Entry::loading() });
+        self.streams.put(stream, Entry { waiting, contended, ..Entry::loading() });
         self.begin_load(stream, delay);
     }
 
@@ -86,14 +89,22 @@ impl Loop {
                     self.take(pending, now);
                 }
             }
-            Err(error) => {
-                error!(%stream, %error, "stream cannot be read");
-                let weight = self.streams.pop(&stream).map_or(0, |entry| entry.weight);
-                self.cache_bytes = self.cache_bytes.saturating_sub(weight);
-                for pending in waiting {
-                    pending.ask.fail(CommandError::Unavailable);
-                }
-            }
+            Err(error) => self.unreadable(stream, waiting, &error),
+        }
+    }
+
+    /// A stream cannot be read: whoever asked is told.
+    pub(super) fn unreadable(
+        &mut self,
+        stream: StreamId,
+        waiting: VecDeque<Box<Pending>>,
+        error: &StoreError,
+    ) {
+        error!(%stream, %error, "stream cannot be read");
+        let weight = self.streams.pop(&stream).map_or(0, |entry| entry.weight);
+        self.cache_bytes = self.cache_bytes.saturating_sub(weight);
+        for pending in waiting {
+            pending.ask.fail(CommandError::Unavailable);
         }
     }
 }
