@@ -22,7 +22,7 @@ use hakken_projections::{
 use hakken_tests::postgres::Postgres;
 use serde_json::{Value, json};
 
-use super::program::{OnSale, Server, copy, good, hall, run, text};
+use super::program::{OnSale, Server, copy, good, hakken, hall, run, text};
 
 /// The data of a small demo, closed well; every case damages a copy.
 struct Data {
@@ -143,6 +143,19 @@ async fn what_is_sound_is_told_in_a_line_or_two_alone_and_beside_a_server() {
     // A server that is killed leaves its name behind; the next start needs nobody's help.
     server.kill();
     finds(&beside, &[], 1, "server", &["did not close", "hakken serve"]);
+}
+
+/// A log has a file for each 64 MiB, and what a shell lets a program open is less than a large one.
+#[cfg(unix)]
+#[test]
+fn the_soft_limit_of_open_files_is_none() {
+    let mut data = Data::new();
+    let sound = hakken(&["doctor", "--least-free", "0", "--data", data.copy().to_str().unwrap()]);
+    let mut shell = std::process::Command::new("bash");
+    shell.args(["-c", "ulimit -S -n 12; exec \"$@\"", "bash"]);
+    let output = shell.arg(sound.get_program()).args(sound.get_args()).output().unwrap();
+    let (words, why) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success() && words.contains("sound: looked at"), "{words}{why}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -478,8 +491,8 @@ async fn a_database_is_looked_at_and_its_gaps_are_found() {
             &mut admin,
             &format!(
                 "INSERT INTO hakken.events
-                     (position, recorded_at, version, schema, stream, kind, id, meta, data)
-                 SELECT {change}, schema, stream, kind, id, meta, data FROM hakken.events
+                     (position, recorded_at, version, schema, stream, kind, id, meta, data, began)
+                 SELECT {change}, schema, stream, kind, id, meta, data, began FROM hakken.events
                  ORDER BY position DESC LIMIT 1"
             ),
         )

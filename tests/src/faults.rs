@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::{StreamExt, future::BoxFuture, stream};
 use hakken_commands::store::{
-    Append, Appended, EventStore, EventStream, StoreError, StoreErrorKind,
+    Append, Appended, EventStore, EventStream, StoreError, StoreErrorKind, Turn,
 };
 use hakken_domain::{
     envelope::{Position, StoredEvent, StreamId, Version},
@@ -42,16 +42,34 @@ type Plan = Box<dyn FnMut(u64) -> Fault + Send>;
 
 type ReadPlan = Box<dyn FnMut() -> bool + Send>;
 
+type Known = Vec<(StreamId, Version)>;
+
+type Answer = BoxFuture<'static, Result<Vec<Appended>, StoreError>>;
+
 type SlowPlan = Box<dyn FnMut() -> u64 + Send>;
 
 /// The store.
 pub struct FaultyStore {
     inner: Arc<dyn EventStore>,
-    plan: Mutex<Plan>,
+    appends: Arc<Appends>,
     reads: Mutex<ReadPlan>,
+    turns: Arc<Mutex<ReadPlan>>,
     slow_reads: Mutex<SlowPlan>,
     claims_sole_writer: bool,
-    appends: AtomicU64,
+    gives_turns: bool,
+}
+
+/// What happens to each append.
+struct Appends {
+    plan: Mutex<Plan>,
+    count: AtomicU64,
+}
+
+impl Appends {
+    fn next(&self) -> Fault {
+        let number = self.count.fetch_add(1, Ordering::Relaxed);
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)(number)
+    }
 }
 
 impl FaultyStore {
@@ -62,11 +80,15 @@ impl FaultyStore {
     ) -> Self {
         Self {
             inner,
-            plan: Mutex::new(Box::new(plan)),
+            appends: Arc::new(Appends {
+                plan: Mutex::new(Box::new(plan)),
+                count: AtomicU64::new(0),
+            }),
             reads: Mutex::new(Box::new(|| false)),
+            turns: Arc::new(Mutex::new(Box::new(|| false))),
             slow_reads: Mutex::new(Box::new(|| 0)),
             claims_sole_writer: false,
-            appends: AtomicU64::new(0),
+            gives_turns: true,
         }
     }
 
@@ -75,6 +97,14 @@ impl FaultyStore {
     #[must_use]
     pub fn with_reads(mut self, plan: impl FnMut() -> bool + Send + 'static) -> Self {
         self.reads = Mutex::new(Box::new(plan));
+        self
+    }
+
+    /// `plan` is asked before each turn whether it fails. What happens to the append within a turn
+    /// is said by the plan of appends.
+    #[must_use]
+    pub fn with_turns(mut self, plan: impl FnMut() -> bool + Send + 'static) -> Self {
+        self.turns = Arc::new(Mutex::new(Box::new(plan)));
         self
     }
 
@@ -92,25 +122,58 @@ impl FaultyStore {
         self
     }
 
+    /// Gives no turns: who decides in one alone does nothing wrong, whether versions are looked at
+    /// or not, and a negative control would see nothing.
+    #[must_use]
+    pub fn without_turns(mut self) -> Self {
+        self.gives_turns = false;
+        self
+    }
+
     fn read_fails(&self) -> bool {
         self.reads.lock().unwrap_or_else(PoisonError::into_inner)()
     }
 
-    /// Appends so far.
+    /// Appends so far, those in turns too.
     pub fn appends(&self) -> u64 {
-        self.appends.load(Ordering::Relaxed)
+        self.appends.count.load(Ordering::Relaxed)
     }
+}
 
-    async fn append_anyway(
-        &self,
-        mut batch: Vec<Append>,
-        now: Timestamp,
-    ) -> Result<Vec<Appended>, StoreError> {
-        for append in &mut batch {
-            append.expected =
-                self.inner.read_stream(append.stream, 0, usize::MAX).await?.len() as Version;
+/// Appends as the fault wants it.
+async fn append_with(
+    fault: Fault,
+    inner: Arc<dyn EventStore>,
+    mut batch: Vec<Append>,
+    append: impl FnOnce(Vec<Append>) -> Answer + Send,
+) -> Result<Vec<Appended>, StoreError> {
+    match fault {
+        Fault::None => append(batch).await,
+        Fault::Fail(kind) => Err(failed(kind)),
+        Fault::LoseAnswer => {
+            append(batch).await?;
+            Err(failed(StoreErrorKind::Unavailable))
         }
-        self.inner.append(batch, now).await
+        Fault::Slow(millis) => {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            append(batch).await
+        }
+        Fault::FailSlowly(kind, millis) => {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            Err(failed(kind))
+        }
+        Fault::LoseAnswerSlowly(millis) => {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+            append(batch).await?;
+            Err(failed(StoreErrorKind::Unavailable))
+        }
+        Fault::IgnoreVersions => {
+            for append in &mut batch {
+                let events = inner.read_stream(append.stream, 0, usize::MAX).await?;
+                append.expected = events.len() as Version;
+            }
+            append(batch).await
+        }
     }
 }
 
@@ -124,32 +187,28 @@ impl EventStore for FaultyStore {
         batch: Vec<Append>,
         now: Timestamp,
     ) -> BoxFuture<'_, Result<Vec<Appended>, StoreError>> {
-        let number = self.appends.fetch_add(1, Ordering::Relaxed);
-        let fault = self.plan.lock().unwrap_or_else(PoisonError::into_inner)(number);
-        Box::pin(async move {
-            match fault {
-                Fault::None => self.inner.append(batch, now).await,
-                Fault::Fail(kind) => Err(failed(kind)),
-                Fault::LoseAnswer => {
-                    self.inner.append(batch, now).await?;
-                    Err(failed(StoreErrorKind::Unavailable))
-                }
-                Fault::Slow(millis) => {
-                    tokio::time::sleep(Duration::from_millis(millis)).await;
-                    self.inner.append(batch, now).await
-                }
-                Fault::FailSlowly(kind, millis) => {
-                    tokio::time::sleep(Duration::from_millis(millis)).await;
-                    Err(failed(kind))
-                }
-                Fault::LoseAnswerSlowly(millis) => {
-                    tokio::time::sleep(Duration::from_millis(millis)).await;
-                    self.inner.append(batch, now).await?;
-                    Err(failed(StoreErrorKind::Unavailable))
-                }
-                Fault::IgnoreVersions => self.append_anyway(batch, now).await,
+        let (fault, inner) = (self.appends.next(), self.inner.clone());
+        let store = inner.clone();
+        Box::pin(append_with(fault, inner, batch, move |batch| {
+            Box::pin(async move { store.append(batch, now).await })
+        }))
+    }
+
+    fn turn(&self, known: Known) -> Option<BoxFuture<'static, Result<Turn, StoreError>>> {
+        let turn = self.inner.turn(known).filter(|_| self.gives_turns)?;
+        let (inner, appends, turns) =
+            (self.inner.clone(), self.appends.clone(), self.turns.clone());
+        Some(Box::pin(async move {
+            if turns.lock().unwrap_or_else(PoisonError::into_inner)() {
+                return Err(failed(StoreErrorKind::Unavailable));
             }
-        })
+            let mut turn = turn.await?;
+            let newer = std::mem::take(&mut turn.newer);
+            Ok(Turn::new(newer, move |batch, now| {
+                let append = move |batch| turn.append(batch, now);
+                Box::pin(append_with(appends.next(), inner, batch, append))
+            }))
+        }))
     }
 
     fn read_stream(

@@ -115,8 +115,15 @@ impl Postgres {
         Self::start(syncs, true, &[])
     }
 
-    /// The same, which syncs, and writes its log in files of 1 MiB: a limit on the size of files
-    /// meets tables before it meets the log.
+    /// A server of one's own, which syncs, with these lines in its settings.
+    pub fn own_with(settings: &str) -> Option<Self> {
+        let mut server = Self::own(true)?;
+        server.configure(settings);
+        Some(server)
+    }
+
+    /// A server of one's own, which syncs, and writes its log in files of 1 MiB: a limit on the
+    /// size of files meets tables before it meets the log.
     pub fn own_with_small_files() -> Option<Self> {
         Self::start(true, true, &["--wal-segsize=1"])
     }
@@ -179,7 +186,6 @@ impl Postgres {
 
     /// Starts it again with this certificate and its key: from now on it offers TLS.
     pub fn secure(&mut self, certificate: &Path, key: &Path) {
-        self.kill();
         let data = self.dir.join("data");
         for (from, name) in [(certificate, "server.crt"), (key, "server.key")] {
             let file = data.join(name);
@@ -192,10 +198,16 @@ impl Postgres {
                 fs::set_permissions(&file, mode).expect("its owner may");
             }
         }
-        let settings = data.join("postgresql.conf");
-        let mut text = fs::read_to_string(&settings).expect("initdb made it");
-        text.push_str("\nssl = on\n");
-        fs::write(&settings, text).expect("it can be written");
+        self.configure("ssl = on");
+    }
+
+    /// Starts it again with these lines in its settings.
+    fn configure(&mut self, settings: &str) {
+        self.kill();
+        let file = self.dir.join("data/postgresql.conf");
+        let mut text = fs::read_to_string(&file).expect("initdb made it");
+        text.push_str(&format!("\n{settings}\n"));
+        fs::write(&file, text).expect("it can be written");
         self.begin();
     }
 

@@ -1,8 +1,9 @@
 //! Servers are killed again and again while many buy, pay, scan and refund; while they start, stop
 //! and rebuild. What the clients were told is the witness.
 //!
-//! `HAKKEN_CRASH_ROUNDS=2000 tests/run crash` kills so often; `HAKKEN_CRASH_SEED=…` repeats the
-//! choices of a run that is printed. Without them it takes about a minute.
+//! `HAKKEN_CRASH_ROUNDS=2000 tests/run crash -- --nocapture` kills so often and tells how far it is;
+//! `HAKKEN_CRASH_SEED=…` repeats the choices of a run that is printed. Without them it takes about a
+//! minute.
 
 mod lane;
 pub mod life;
@@ -18,6 +19,8 @@ use self::lane::Lane;
 
 /// Rounds of every test run, all lanes together.
 const ROUNDS: u64 = 200;
+/// After so many more a lane tells how far it is.
+const TOLD: u64 = 100;
 /// Servers at once, each on its own data.
 const LANES: u64 = 2;
 
@@ -46,6 +49,9 @@ async fn whatever_was_acknowledged_survives_every_kill() {
                 let mut lane = Lane::open(number, chance).await;
                 for round in 0..rounds.div_ceil(LANES) {
                     lane.round(round).await;
+                    if (round + 1).is_multiple_of(TOLD) {
+                        println!("lane {number}: {} rounds", round + 1);
+                    }
                 }
                 lane.end().await
             })

@@ -1,6 +1,6 @@
 //! What the clients were told, against what the events say.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{collections::HashMap, path::Path};
 
 use futures_util::future::BoxFuture;
 use hakken_adapters::{data_dir::DataDir, embedded::EmbeddedStore};
@@ -37,6 +37,8 @@ pub fn embedded_events(data: &Path) -> Events {
 pub struct Witness {
     events: Events,
     audit: Audit,
+    /// The first thing that is wrong with the events.
+    wrong: Option<String>,
     /// The newest event that was read.
     newest: Option<(Position, EventId)>,
     /// Position of the event of each kind that came with each idempotency key.
@@ -53,6 +55,7 @@ impl Witness {
         Self {
             events,
             audit: Audit::default(),
+            wrong: None,
             newest: None,
             recorded: HashMap::new(),
             newest_acknowledged: Position(0),
@@ -66,8 +69,19 @@ impl Witness {
         self.newest.map_or(Position(0), |(position, _)| position)
     }
 
-    /// Reads on. What was read before must still be there.
+    /// Reads on. What was read before must still be there, and all must be in order.
     pub async fn read_on(&mut self) -> Result<(), String> {
+        self.read().await?;
+        self.wrong.clone().map_or(Ok(()), Err)
+    }
+
+    /// The first thing that is wrong with the events that were read.
+    pub fn wrong(&self) -> Option<&str> {
+        self.wrong.as_deref()
+    }
+
+    /// Reads on to the end, also past what is wrong.
+    pub async fn read(&mut self) -> Result<(), String> {
         let store = (self.events)().await?;
         let mut after = Position(self.position().0.saturating_sub(1));
         let mut is_first = true;
@@ -85,7 +99,11 @@ impl Witness {
                 fresh = &page[1..];
             }
             is_first = false;
-            self.take(fresh)?;
+            for event in fresh {
+                if let Err(wrong) = self.take(event) {
+                    self.wrong.get_or_insert(format!("at position {}: {wrong}", event.position));
+                }
+            }
         }
         if is_first && let Some((position, id)) = self.newest {
             return Err(format!("{id} at {position} was read, and is gone"));
@@ -93,28 +111,23 @@ impl Witness {
         Ok(())
     }
 
-    fn take(&mut self, events: &[Arc<StoredEvent>]) -> Result<(), String> {
-        self.audit.read_on(events)?;
-        for event in events {
-            let decoded = event.decoded().map_err(ToString::to_string)?;
-            self.newest = Some((event.position, event.id));
-            let Some(key) = &decoded.meta.key else { continue };
-            let place = (key.as_str().to_owned(), event.kind.to_string());
-            if let Event::Inventory(inventory::Event::SeatsHeld(held)) = &decoded.event {
-                let seats: Vec<&str> = held.places.seats.iter().map(SeatId::as_str).collect();
-                self.held.insert(place.0.clone(), json!(seats));
-            }
-            // Processes do several things under one key; a buyer's request does one.
-            if place.0.starts_with("life-")
-                && let Some(before) = self.recorded.insert(place, event.position)
-            {
-                return Err(format!(
-                    "{} happened at {before} and again at {}",
-                    key, event.position
-                ));
-            }
+    fn take(&mut self, event: &StoredEvent) -> Result<(), String> {
+        self.newest = Some((event.position, event.id));
+        let in_order = self.audit.read_next(event);
+        let decoded = event.decoded().map_err(ToString::to_string)?;
+        let Some(key) = &decoded.meta.key else { return in_order };
+        let place = (key.as_str().to_owned(), event.kind.to_string());
+        if let Event::Inventory(inventory::Event::SeatsHeld(held)) = &decoded.event {
+            let seats: Vec<&str> = held.places.seats.iter().map(SeatId::as_str).collect();
+            self.held.insert(place.0.clone(), json!(seats));
         }
-        Ok(())
+        // Processes do several things under one key; a buyer's request does one.
+        if place.0.starts_with("life-")
+            && let Some(before) = self.recorded.insert(place, event.position)
+        {
+            return Err(format!("{key} happened at {before} already"));
+        }
+        in_order
     }
 
     /// Takes down what was acknowledged. Each must be among the events that were read.

@@ -12,7 +12,7 @@ use std::{
 
 use hakken_tests::sim::Chance;
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::timeout};
 
 use super::{
     super::{
@@ -35,7 +35,10 @@ const SOLD_OUT: u64 = 30;
 /// After a fault so many requests must be acknowledged: all goes on.
 const GOES_ON: u64 = 12;
 /// How long it may take until all goes on, or comes to rest.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long one of the servers is asked before it is looked whether it has ended.
+const ONE_SERVER: Duration = Duration::from_secs(2);
 
 /// What happens to servers needs nothing of the store.
 const OF_SERVERS: [Fault; 3] =
@@ -77,6 +80,8 @@ pub struct House<G> {
     rounds: u64,
     met: BTreeMap<Fault, u64>,
     restarts: u64,
+    /// The last fault since all began anew under which a server may end by itself.
+    ends_servers: Option<Fault>,
     /// From the end of a fault until all went on.
     longest: Duration,
 }
@@ -116,6 +121,7 @@ impl<G: Ground> House<G> {
             rounds: 0,
             met: BTreeMap::new(),
             restarts: 0,
+            ends_servers: None,
             longest: Duration::ZERO,
         };
         house.invite();
@@ -142,15 +148,42 @@ impl<G: Ground> House<G> {
         if self.rounds.is_multiple_of(REST) {
             self.rest().await;
             self.another_show().await;
+            self.ends_servers = None;
             self.invite();
         }
     }
 
     async fn another_show(&mut self) {
-        let door = lock(&self.crowd.doors).iter().flatten().next().cloned();
-        self.sale.another_show(&door.expect("a server is there")).await;
+        let since = Instant::now();
+        loop {
+            let door = lock(&self.crowd.doors).iter().flatten().next().cloned();
+            let asked = self.sale.another_show(door.as_ref().expect("a server is there"));
+            if timeout(ONE_SERVER, asked).await.is_ok() {
+                break;
+            }
+            assert!(since.elapsed() < PATIENCE, "no other show can be put on sale");
+            self.mend_what_ended().await;
+        }
         *lock(&self.crowd.on_sale) = self.sale.on_sale();
         self.crowd.sold_out.store(0, Ordering::Relaxed);
+    }
+
+    /// Where a fault ends servers, one may end a little after it.
+    async fn mend_what_ended(&mut self) {
+        if let Some(status) = self.servers.iter_mut().find_map(Server::has_ended) {
+            let Some(fault) = self.ends_servers else {
+                panic!("a server ended with {status}, and no fault was there that ends one");
+            };
+            self.mend(fault).await;
+        }
+    }
+
+    /// May a server end by itself under this fault, or under what may be beside it?
+    fn may_end(&self, fault: Fault) -> bool {
+        let all = self.ground.faults();
+        let meanwhile = fault == Fault::ServerKilledMeanwhile;
+        let beside = meanwhile && all.iter().any(|each| self.ground.ends_servers(*each));
+        beside || self.ground.ends_servers(fault)
     }
 
     /// What the servers wrote last into their logs.
@@ -177,6 +210,7 @@ impl<G: Ground> House<G> {
                 break drawn;
             }
         };
+        self.ends_servers = Some(fault).filter(|fault| self.may_end(*fault)).or(self.ends_servers);
         self.wait(100, 700).await;
         match fault {
             Fault::ServerKilledMeanwhile => {
@@ -223,10 +257,8 @@ impl<G: Ground> House<G> {
         for number in 0..self.servers.len() {
             let Some(status) = self.servers[number].has_ended() else { continue };
             let was_killed = lock(&self.crowd.doors)[number].take().is_none();
-            let may_end = self.ground.faults().iter().any(|each| self.ground.ends_servers(*each))
-                && (fault == Fault::ServerKilledMeanwhile || self.ground.ends_servers(fault));
             // After a failed write a server ends with this code, on purpose.
-            let ended_well = status.code() == Some(70) && may_end;
+            let ended_well = status.code() == Some(70) && self.may_end(fault);
             assert!(was_killed || ended_well, "a server ended with {status} in {fault:?}");
             self.restarts += 1;
             self.servers[number] = launch(&self.ground, self.root.path(), number, false).await;
@@ -263,10 +295,7 @@ impl<G: Ground> House<G> {
             if self.crowd.sold_out.load(Ordering::Relaxed) > SOLD_OUT {
                 self.another_show().await;
             }
-            // Whatever it was told before, a server may end a little after the fault.
-            if self.servers.iter_mut().any(|server| server.has_ended().is_some()) {
-                self.mend(Fault::FullDisk).await;
-            }
+            self.mend_what_ended().await;
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.longest = self.longest.max(since.elapsed());
@@ -275,21 +304,31 @@ impl<G: Ground> House<G> {
 
     /// Everything that was acknowledged is among the events, once, and they are in order.
     pub async fn check(&mut self) -> Result<(), String> {
+        self.complaints().await.into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// What is wrong with the events, with what was acknowledged, and with what buyers were told:
+    /// the first of each.
+    pub async fn complaints(&mut self) -> Vec<String> {
         let heard = std::mem::take(&mut *lock(&self.crowd.acknowledged));
-        self.witness.read_on().await?;
-        self.witness.heard(heard)?;
-        match &*lock(&self.crowd.strange) {
-            Some(strange) => Err(strange.clone()),
-            None => Ok(()),
+        if let Err(wrong) = self.witness.read().await {
+            return vec![wrong];
         }
+        let of_events = self.witness.wrong().map(str::to_owned);
+        let acknowledged = self.witness.heard(heard).err();
+        let strange = lock(&self.crowd.strange).clone();
+        [of_events, acknowledged, strange].into_iter().flatten().collect()
     }
 
     /// Lets everybody who has begun come to an end; then nothing is half done, each server gives
     /// the answers again that any of them gave, and its read models are what the events say.
     async fn rest(&mut self) {
         self.crowd.is_closing.store(true, Ordering::SeqCst);
-        while let Some(ended) = self.buyers.join_next().await {
-            ended.expect("a buyer is served");
+        while !self.buyers.is_empty() {
+            match timeout(ONE_SERVER, self.buyers.join_next()).await {
+                Ok(ended) => ended.expect("there are some").expect("a buyer is served"),
+                Err(_) => self.mend_what_ended().await,
+            }
         }
         self.crowd.is_closing.store(false, Ordering::SeqCst);
         assert!(lock(&self.crowd.unfinished).is_empty(), "everybody comes to an end");
@@ -318,17 +357,23 @@ impl<G: Ground> House<G> {
         }
     }
 
-    /// The last rest; says what there was.
-    pub async fn end(mut self) -> String {
-        self.rest().await;
-        let Self { rounds, restarts, met, longest, .. } = &self;
+    /// What there was until now.
+    pub fn so_far(&self) -> String {
+        let Self { rounds, restarts, met, longest, .. } = self;
         let (number, events) = (self.witness.acknowledged.len(), self.witness.position());
-        assert!(number as u64 > rounds * GOES_ON, "only {number} requests were acknowledged");
         format!(
             "{}: {rounds} rounds, {number} acknowledged, {events} events, {restarts} restarts, all \
              went on after at most {longest:?}: {met:?}",
             self.ground.name()
         )
+    }
+
+    /// The last rest; says what there was.
+    pub async fn end(mut self) -> String {
+        self.rest().await;
+        let (number, rounds) = (self.witness.acknowledged.len() as u64, self.rounds);
+        assert!(number > rounds * GOES_ON, "only {number} requests were acknowledged");
+        self.so_far()
     }
 }
 

@@ -3,15 +3,16 @@
 //! the events are the witness: nothing that was acknowledged is lost, nothing is done twice, all
 //! that was begun comes to its end, and the read models are what the events say.
 //!
-//! `HAKKEN_FAULT_ROUNDS=2000 tests/run faults` does so many rounds on each store, and
-//! `HAKKEN_FAULT_SEED=…` repeats the choices of a run that is printed. A store joins the suite with
-//! a [`ground::Ground`].
+//! `HAKKEN_FAULT_ROUNDS=2000 tests/run faults -- --nocapture` does so many rounds on each store and
+//! tells how far it is; `HAKKEN_FAULT_SEED=…` repeats the choices of a run that is printed. A store
+//! joins the suite with a [`ground::Ground`].
 
 mod controls;
 mod embedded;
 mod eventstoredb;
 mod ground;
 mod house;
+mod network;
 mod postgres;
 
 use std::path::Path;
@@ -26,6 +27,8 @@ use super::crash::{new_seed, number};
 
 /// Rounds of every test run, on each store.
 const ROUNDS: u64 = 24;
+/// After so many more it is told how far it is.
+const TOLD: u64 = 50;
 
 /// So many rounds, and what they came to.
 async fn withstand(ground: impl Ground) {
@@ -33,8 +36,11 @@ async fn withstand(ground: impl Ground) {
     let seed = number("HAKKEN_FAULT_SEED").unwrap_or_else(new_seed);
     println!("HAKKEN_FAULT_SEED={seed} HAKKEN_FAULT_ROUNDS={rounds}: {}", ground.name());
     let mut house = House::open(ground, Chance::new(seed)).await;
-    for _ in 0..rounds {
+    for round in 1..=rounds {
         house.round().await;
+        if round.is_multiple_of(TOLD) {
+            println!("{}", house.so_far());
+        }
     }
     println!("{}", house.end().await);
 }

@@ -4,20 +4,20 @@
 //! the write-ahead log has files of 1 MiB, so that the limit meets the tables and not the log, as a
 //! disk of their own that is full would.
 
-use std::{fs, path::Path, process::Command, time::Duration};
+use std::{path::Path, process::Command};
 
 use futures_util::future::BoxFuture;
 use hakken_adapters::postgres::PostgresStore;
 use hakken_projections::feed::EventFeed;
 use hakken_tests::{
     postgres::{Postgres as Server, TestDatabase},
-    proxy::{Mood, Proxy},
     sim::Chance,
 };
 
 use super::{
-    super::{crash::witness::Events, program::serve},
+    super::crash::witness::Events,
     ground::{Fault, Ground, Servers, limit_files},
+    network::{Network, server},
 };
 
 const SERVERS: usize = 2;
@@ -32,7 +32,7 @@ const FULL: u64 = 1 << 20;
 pub struct Postgres {
     server: Server,
     pub database: TestDatabase,
-    proxies: Vec<Proxy>,
+    network: Network,
 }
 
 impl Postgres {
@@ -40,11 +40,8 @@ impl Postgres {
     pub async fn new() -> Option<Self> {
         let server = Server::own_with_small_files()?;
         let database = server.database().await;
-        let mut proxies = Vec::new();
-        for _ in 0..SERVERS {
-            proxies.push(Proxy::before(server.port()).await);
-        }
-        let ground = Self { server, database, proxies };
+        let network = Network::before(server.port(), SERVERS).await;
+        let ground = Self { server, database, network };
         ground
             .tell(&[
                 &format!("CREATE ROLE {SELLER} LOGIN"),
@@ -98,11 +95,6 @@ impl Postgres {
         let pids = pids.into_iter().filter_map(|pid| u32::try_from(pid).ok());
         limit_files(pids.chain(self.server.pid()), bytes);
     }
-
-    /// The proxies that a fault meets: mostly one server's, sometimes all.
-    fn drawn(&self, victim: usize, chance: &mut Chance) -> &[Proxy] {
-        if chance.percent(60) { &self.proxies[victim..=victim] } else { &self.proxies }
-    }
 }
 
 impl Ground for Postgres {
@@ -137,24 +129,10 @@ impl Ground for Postgres {
     }
 
     fn command(&self, root: &Path, number: usize) -> Command {
-        let data = root.join(format!("server-{number}"));
-        let first = root.join("server-0").join("secret");
-        if first.is_file() && !data.exists() {
-            fs::create_dir(&data).expect("a folder");
-            fs::copy(first, data.join("secret")).expect("a copy");
-        }
-        let mut more = vec!["--payments", "simulated", "--snapshot-events", "25"];
-        if number > 0 {
-            // Read models in the database meet its faults too.
-            more.extend(["--read-models", "shared"]);
-        }
-        let mut command = serve(&data, &more);
-        let (port, database) = (self.proxies[number].port(), &self.database.name);
-        command.env("HAKKEN_STORE", format!("postgres://{SELLER}@127.0.0.1:{port}/{database}"));
-        let log = root.join(format!("server-{number}.log"));
-        let log = fs::File::options().create(true).append(true).open(log).expect("a file");
-        command.stderr(log);
-        command
+        // Read models in the database meet its faults too.
+        let more: &[&str] = if number > 0 { &["--read-models", "shared"] } else { &[] };
+        let (port, database) = (self.network.port(number), &self.database.name);
+        server(root, number, &format!("postgres://{SELLER}@127.0.0.1:{port}/{database}"), more)
     }
 
     fn events(&self, _: &Path) -> Events {
@@ -175,22 +153,9 @@ impl Ground for Postgres {
         chance: &'a mut Chance,
     ) -> BoxFuture<'a, bool> {
         Box::pin(async move {
-            let victim = servers.victim;
-            let slow = Mood::Slow(Duration::from_millis(chance.between(5, 80)));
-            let set = |mood| move |proxy: &Proxy| proxy.set(mood);
             match fault {
                 Fault::StoreKilled => tokio::task::block_in_place(|| self.server.kill()),
                 Fault::SessionsEnded => self.end_sessions().await,
-                Fault::ConnectionsCut => self.drawn(victim, chance).iter().for_each(Proxy::cut),
-                Fault::HalfClosed => self.drawn(victim, chance).iter().for_each(Proxy::half_close),
-                Fault::Unreachable => {
-                    self.drawn(victim, chance).iter().for_each(set(Mood::Refuses));
-                }
-                Fault::Silence => self.drawn(victim, chance).iter().for_each(set(Mood::Silent)),
-                Fault::AnswersLost => {
-                    self.drawn(victim, chance).iter().for_each(set(Mood::LosesAnswers));
-                }
-                Fault::SlowNetwork => self.drawn(victim, chance).iter().for_each(set(slow)),
                 Fault::SlowDisk => {
                     self.set(&["commit_delay = 60000", "commit_siblings = 0"]).await;
                 }
@@ -200,7 +165,7 @@ impl Ground for Postgres {
                     self.tell(&[&format!("ALTER ROLE {SELLER} CONNECTION LIMIT 1")]).await;
                     self.end_sessions().await;
                 }
-                _ => return false,
+                other => return self.network.begin(other, servers.victim, chance),
             }
             true
         })
@@ -211,7 +176,7 @@ impl Ground for Postgres {
             if !self.server.is_running() {
                 tokio::task::block_in_place(|| self.server.begin());
             }
-            self.proxies.iter().for_each(|proxy| proxy.set(Mood::Fair));
+            self.network.heal();
             self.empty_disk().await;
             self.tell(&[
                 "ALTER SYSTEM RESET ALL",

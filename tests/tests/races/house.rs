@@ -119,7 +119,7 @@ impl House {
         let is_unguarded = Arc::new(AtomicBool::new(false));
         let (grounds, store) = match kind {
             Kind::Embedded => embedded(directory.path()).await,
-            Kind::Two | Kind::TwoUnguarded => shared(&is_unguarded),
+            Kind::Two | Kind::TwoUnguarded => shared(kind, &is_unguarded),
         };
         let mut servers: Vec<(Stage, String)> = Vec::new();
         let mut serving = JoinSet::new();
@@ -249,7 +249,7 @@ async fn embedded(directory: &std::path::Path) -> (Vec<Ground>, Arc<dyn EventSto
     (vec![ground], store)
 }
 
-fn shared(is_unguarded: &Arc<AtomicBool>) -> (Vec<Ground>, Arc<dyn EventStore>) {
+fn shared(kind: Kind, is_unguarded: &Arc<AtomicBool>) -> (Vec<Ground>, Arc<dyn EventStore>) {
     let memory = Arc::new(MemoryStore::new());
     let first = Ground::in_memory();
     let (clock, gateway) = (first.clock.clone(), first.gateway.clone());
@@ -259,6 +259,7 @@ fn shared(is_unguarded: &Arc<AtomicBool>) -> (Vec<Ground>, Arc<dyn EventStore>) 
             true => Fault::IgnoreVersions,
             false => Fault::None,
         });
+        let blind = if kind == Kind::TwoUnguarded { blind.without_turns() } else { blind };
         // Long enough for the other server to decide the same thing meanwhile.
         let store = FaultyStore::new(Arc::new(blind), move |_| match slow.load(Ordering::SeqCst) {
             true => Fault::Slow(15),
