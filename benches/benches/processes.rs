@@ -41,7 +41,10 @@ const GUIDE: &str = "\
 one show: everybody sells the same one, so each process must learn what the others wrote before it
   may decide; many shows: 32, of which every process sells all; own shows: each process has shows
   that no other sells, as behind a balancer that keeps a show with one process.
-conflicts: appends that were refused because another process had been first, for each hundred holds.";
+least: what the process that sold least sold, of what would be its even part: a total hides that one
+  sells and the callers of all others wait.
+conflicts: appends that were refused because another process had been first, for each hundred holds.
+turns: turns that were taken, for each hundred holds.";
 
 fn main() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -65,43 +68,50 @@ async fn run() -> Result<()> {
         "processes",
         "one show",
         "times",
+        "least",
         "conflicts",
+        "turns",
         "many shows",
         "times",
+        "least",
         "conflicts",
+        "turns",
         "own shows",
         "times",
+        "least",
         "conflicts",
+        "turns",
     ];
     let mut table = Table::new(title, GUIDE, &columns);
     let mut lines = WAYS.map(|_| Vec::new());
-    // For each number of processes and each way: rates and conflicts.
-    let mut figures: [[(Vec<f64>, Vec<f64>); WAYS.len()]; MOST] = Default::default();
+    // For each number of processes and each way.
+    let mut figures: [[Vec<Figures>; WAYS.len()]; MOST] = Default::default();
     for _ in 0..ROUNDS {
         for processes in 1..=MOST {
             #[allow(clippy::needless_range_loop, reason = "the ways have several lists in step")]
             for way in 0..WAYS.len() {
                 let url = server.database().await.url;
-                let (rate, conflicts) = together(&url, way, processes, callers)?;
-                figures[processes - 1][way].0.push(rate);
-                figures[processes - 1][way].1.push(conflicts);
+                figures[processes - 1][way].push(together(&url, way, processes, callers)?);
             }
         }
     }
     let mut alone = [0.0; 3];
     for (processes, ways) in (1..).zip(figures) {
         let mut cells = vec![processes.to_string()];
-        for (way, (rates, conflicts)) in ways.into_iter().enumerate() {
-            let rate = median(rates);
+        for (way, rounds) in ways.into_iter().enumerate() {
+            let of = |figure: fn(&Figures) -> f64| median(rounds.iter().map(figure).collect());
+            let rate = of(|round| round.rate);
             if processes == 1 {
                 alone[way] = rate;
             }
             lines[way].push((f64::from(processes), rate));
             cells.push(thousands(rate));
             cells.push(format!("{:.2}", rate / alone[way]));
-            cells.push(format!("{:.1}", median(conflicts)));
+            cells.push(format!("{:.0} %", 100.0 * of(|round| round.least)));
+            cells.push(format!("{:.1}", of(|round| round.conflicts)));
+            cells.push(format!("{:.1}", of(|round| round.turns)));
         }
-        let cells: [String; 10] = cells.try_into().expect("three for each way, and one");
+        let cells: [String; 16] = cells.try_into().expect("five for each way, and one");
         table.row(cells);
     }
     table.print();
@@ -112,12 +122,29 @@ async fn run() -> Result<()> {
     plot.write_log("processes")
 }
 
-/// Lets so many processes sell; holds a second of all, and conflicts for each hundred of them.
-fn together(url: &str, way: usize, processes: usize, callers: usize) -> Result<(f64, f64)> {
+/// What came of a round.
+struct Figures {
+    /// Holds a second of all.
+    rate: f64,
+    /// The share of its even part that the process had which sold least.
+    least: f64,
+    /// For each hundred holds.
+    conflicts: f64,
+    /// For each hundred holds.
+    turns: f64,
+}
+
+/// Callers of the process at this place.
+fn callers_of(at: usize, processes: usize, callers: usize) -> usize {
+    callers / processes + usize::from(at < callers % processes)
+}
+
+/// Lets so many processes sell.
+fn together(url: &str, way: usize, processes: usize, callers: usize) -> Result<Figures> {
     let name = format!("{}", std::process::id());
     let children: Vec<_> = (0..processes)
         .map(|at| {
-            let callers = callers / processes + usize::from(at < callers % processes);
+            let callers = callers_of(at, processes, callers);
             let part = format!("{url} {name} {way} {at} {processes} {callers}");
             let exe = std::env::current_exe()?;
             let mut child = Command::new(exe);
@@ -138,15 +165,23 @@ fn together(url: &str, way: usize, processes: usize, callers: usize) -> Result<(
     for (child, _) in &mut children {
         drop(child.stdin.take());
     }
-    let (mut rate, mut conflicts) = (0.0, 0.0);
+    let (mut rates, mut conflicts, mut turns) = (Vec::new(), 0.0, 0.0);
     for (mut child, mut said) in children {
         let figures = wait_for(&mut said, "sold")?;
         let mut figures = figures.split_whitespace().map(str::parse::<f64>);
-        rate += figures.next().context("a rate")??;
+        rates.push(figures.next().context("a rate")??);
         conflicts += figures.next().context("conflicts")??;
+        turns += figures.next().context("turns")??;
         ensure!(child.wait()?.success(), "a process failed");
     }
-    Ok((rate, 100.0 * conflicts / (rate * ROUND.as_secs_f64())))
+    let rate: f64 = rates.iter().sum();
+    let shares = rates.iter().enumerate().map(|(at, part)| {
+        let even = rate * callers_of(at, processes, callers) as f64 / callers as f64;
+        part / even
+    });
+    let least = shares.fold(f64::INFINITY, f64::min);
+    let hundreds = rate * ROUND.as_secs_f64() / 100.0;
+    Ok(Figures { rate, least, conflicts: conflicts / hundreds, turns: turns / hundreds })
 }
 
 /// What stands behind this word, on the line that begins with it.
@@ -194,7 +229,7 @@ async fn sell_part(part: &str) -> Result<()> {
     };
     let rate = sell(callers.parse()?, most - 1, ROUND, hold).await?;
     let done = shop.batches().since(before);
-    println!("sold {rate} {}", done.conflicts);
+    println!("sold {rate} {} {}", done.conflicts, done.turns);
     shop.stop().await;
     Ok(())
 }

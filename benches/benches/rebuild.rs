@@ -141,7 +141,8 @@ async fn source(data: &DataDir, asked: &Asked) -> Result<Source> {
     if !asked.postgres {
         let events = history(data, most).await?;
         let feed = Arc::new(EmbeddedStore::open_read_only(data).await?);
-        let bytes = std::fs::metadata(&data.events)?.len();
+        let files = std::fs::read_dir(&data.events)?;
+        let bytes = files.map(|file| Ok(file?.metadata()?.len())).sum::<Result<u64>>()?;
         return Ok(Source { feed, bytes, events, _server: None });
     }
     let server = Postgres::own(true).context("PostgreSQL is not installed here")?;

@@ -8,6 +8,11 @@
 mod visit;
 mod world;
 
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
 use anyhow::{Context as _, Result};
 use hakken_adapters::{data_dir::DataDir, embedded::EmbeddedStore};
 use hakken_commands::store::{Append, Appended, EventStore};
@@ -50,6 +55,34 @@ impl Historian {
             self.written += append(store, batch, now).await?;
         }
         Ok(self.written as u64)
+    }
+
+    /// The same, and each batch is appended to a second store, too, whose streams begin with that.
+    /// Says how long each of them took, without the making of the batches.
+    pub async fn write_beside(
+        &mut self,
+        store: &dyn EventStore,
+        second: &dyn EventStore,
+        events: usize,
+    ) -> Result<[Duration; 2]> {
+        let mut took = [Duration::ZERO; 2];
+        let mut versions = HashMap::new();
+        while self.written < events {
+            let (batch, now) = self.town.round()?;
+            let mut same = batch.clone();
+            for part in &mut same {
+                let version = versions.entry(part.stream).or_insert(0);
+                part.expected = *version;
+                *version += part.events.len() as u64;
+            }
+            let began = Instant::now();
+            self.written += append(store, batch, now).await?;
+            took[0] += began.elapsed();
+            let began = Instant::now();
+            append(second, same, now).await?;
+            took[1] += began.elapsed();
+        }
+        Ok(took)
     }
 }
 

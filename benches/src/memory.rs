@@ -34,9 +34,17 @@ pub fn cpu_seconds() -> Result<f64> {
     Ok((ticks(11)? + ticks(12)?) / 100.0)
 }
 
+/// What the machine has.
+pub fn machine_bytes() -> Result<u64> {
+    line("/proc/meminfo", "MemTotal:")
+}
+
 fn status(process: u32, name: &str) -> Result<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{process}/status"));
-    let text = text.context("Linux alone has this file")?;
+    line(&format!("/proc/{process}/status"), name)
+}
+
+fn line(file: &str, name: &str) -> Result<u64> {
+    let text = std::fs::read_to_string(file).context("Linux alone has this file")?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)).context("no such line")?;
     let kilobytes = line.split_whitespace().next().context("no number")?;
     Ok(kilobytes.parse::<u64>()? * 1_024)

@@ -87,6 +87,8 @@ pub struct Batches {
     pub micros: f64,
     /// Batches whose streams another process had written.
     pub conflicts: f64,
+    /// Turns at streams that other processes write, too.
+    pub turns: f64,
 }
 
 impl Batches {
@@ -97,6 +99,7 @@ impl Batches {
             batches: read(&counters.batches),
             micros: read(&counters.commit_micros),
             conflicts: read(&counters.conflicts),
+            turns: read(&counters.turns),
         }
     }
 
@@ -107,6 +110,7 @@ impl Batches {
             batches: self.batches - before.batches,
             micros: self.micros - before.micros,
             conflicts: self.conflicts - before.conflicts,
+            turns: self.turns - before.turns,
         }
     }
 }
