@@ -3,14 +3,13 @@
 
 use std::{
     fmt,
-    fs::{File, OpenOptions, TryLockError},
     str::FromStr,
     sync::{Arc, atomic::AtomicU64},
 };
 
 use anyhow::{Context, Result, bail};
 use hakken_adapters::{
-    data_dir::DataDir,
+    data_dir::{DataDir, DirLock, LockError},
     embedded::{EmbeddedReader, EmbeddedStore, OpenError},
     eventstoredb::EventStoreDb,
     postgres::{Lease, OpenError as DatabaseError, PostgresRows, PostgresStore},
@@ -111,7 +110,7 @@ pub enum Store {
         /// The database.
         store: Arc<PostgresStore>,
         /// Nobody else uses the data directory.
-        _lock: Arc<File>,
+        _lock: Arc<DirLock>,
         /// Who of all processes answers events and sweeps.
         lease: Arc<Lease>,
     },
@@ -120,7 +119,7 @@ pub enum Store {
         /// The server or cluster.
         store: Arc<EventStoreDb>,
         /// Nobody else uses the data directory.
-        _lock: Arc<File>,
+        _lock: Arc<DirLock>,
     },
 }
 
@@ -229,17 +228,13 @@ pub fn check_of_bytes(secret: &[u8; 32]) -> Fingerprint {
 }
 
 /// Takes the data directory for this process alone.
-pub fn lock(dir: &DataDir) -> Result<File> {
-    let words = || format!("{} cannot be used", dir.root.display());
-    dir.create().with_context(words)?;
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
-    let file = options.open(&dir.lock).with_context(words)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir.root.clone() }.into()),
-        Err(TryLockError::Error(error)) => Err(error).with_context(words),
-    }
+pub fn lock(dir: &DataDir) -> Result<DirLock> {
+    DirLock::take(dir).map_err(|error| match error {
+        LockError::Taken => OpenError::InUse { dir: dir.root.clone() }.into(),
+        LockError::Io(error) => {
+            anyhow::Error::new(error).context(format!("{} cannot be used", dir.root.display()))
+        }
+    })
 }
 
 /// Where the rows of the read models are.

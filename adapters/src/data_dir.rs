@@ -1,7 +1,7 @@
-//! The data directory: which file is where.
+//! The data directory: which file is where, and whose it is.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
 };
@@ -57,7 +57,72 @@ impl DataDir {
     }
 }
 
+/// A data directory taken for this process alone, as long as this value lives.
+///
+/// Dropping it unlocks the file and does not only close it: a child of this process that has not
+/// begun its own program yet has a copy of every descriptor, and would keep the lock by it.
+#[derive(Debug)]
+pub struct DirLock(File);
+
+/// Why a directory cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody has it.
+    #[error("another process uses the data directory")]
+    Taken,
+    /// Its file cannot be used.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+impl DirLock {
+    /// Takes a directory, which is made if it does not exist.
+    pub fn take(dir: &DataDir) -> Result<Self, LockError> {
+        dir.create()?;
+        let mut options = OpenOptions::new();
+        let file = options.create(true).truncate(false).write(true).open(&dir.lock)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(LockError::Taken),
+            Err(TryLockError::Error(error)) => Err(error.into()),
+        }
+    }
+}
+
+impl Drop for DirLock {
+    fn drop(&mut self) {
+        // What fails here is done by closing the file.
+        let _ = self.0.unlock();
+    }
+}
+
 /// Makes what was created or renamed in a directory durable.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_has_one_owner_at_a_time() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::at(temp.path().join("data"));
+        let owner = DirLock::take(&dir).unwrap();
+        assert!(matches!(DirLock::take(&dir), Err(LockError::Taken)));
+        drop(owner);
+        DirLock::take(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_descriptor_that_a_child_has_inherited_does_not_keep_it() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = DataDir::at(temp.path());
+        let owner = DirLock::take(&dir).unwrap();
+        let inherited = owner.0.try_clone().unwrap();
+        drop(owner);
+        DirLock::take(&dir).unwrap();
+        drop(inherited);
+    }
 }

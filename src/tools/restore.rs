@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -13,7 +12,7 @@ use clap::Args;
 use hakken_adapters::{
     backup::{Backup, Until},
     copy,
-    data_dir::DataDir,
+    data_dir::{DataDir, DirLock},
     embedded::{EmbeddedStore, OpenError, OpenOptions},
     postgres::PostgresStore,
     system::EngineSecret,
@@ -87,7 +86,7 @@ impl<S: EventStore + SideStore + EventFeed + Unfinished> Target for S {}
 /// The open store.
 enum Opened {
     Embedded(EmbeddedStore),
-    Postgres(PostgresStore, File),
+    Postgres(PostgresStore, DirLock),
 }
 
 impl Opened {

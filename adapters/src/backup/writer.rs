@@ -2,8 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fs::{self, File, OpenOptions, TryLockError},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -23,7 +22,7 @@ use super::{
     sha256_of,
 };
 use crate::{
-    data_dir::{DataDir, sync_dir},
+    data_dir::{DataDir, DirLock, LockError, sync_dir},
     system::EngineSecret,
 };
 
@@ -43,7 +42,7 @@ pub struct BackupWriter {
     part: Option<PartWriter>,
     /// How many events are new.
     added: u64,
-    _lock: File,
+    _lock: DirLock,
 }
 
 impl BackupWriter {
@@ -191,16 +190,12 @@ impl BackupWriter {
     }
 }
 
-fn lock(dir: &Path) -> Result<File, BackupError> {
-    let path = DataDir::at(dir).lock;
-    let mut options = OpenOptions::new();
-    let file = options.create(true).truncate(false).write(true).open(&path);
-    let file = file.map_err(|error| BackupError::io(&path, error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(BackupError::InUse { dir: dir.to_owned() }),
-        Err(TryLockError::Error(error)) => Err(BackupError::io(&path, error)),
-    }
+fn lock(dir: &Path) -> Result<DirLock, BackupError> {
+    let place = DataDir::at(dir);
+    DirLock::take(&place).map_err(|error| match error {
+        LockError::Taken => BackupError::InUse { dir: dir.to_owned() },
+        LockError::Io(error) => BackupError::io(&place.lock, error),
+    })
 }
 
 /// Something in a directory without a manifest that no backup has left there at its beginning.

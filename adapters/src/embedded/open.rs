@@ -1,8 +1,6 @@
 //! Opening a store: whose it is, whether it can be read, what is in it.
 
 use std::{
-    fs::{File, OpenOptions as FileOptions, TryLockError},
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,7 +17,10 @@ use super::{
     side::{self, Side},
     writer::Writer,
 };
-use crate::{data_dir::DataDir, live::LiveFeed};
+use crate::{
+    data_dir::{DataDir, DirLock, LockError},
+    live::LiveFeed,
+};
 
 /// How a store is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -187,20 +188,11 @@ fn derived_failed(dir: &DataDir, file: &Path, error: DerivedOpenError) -> OpenEr
 }
 
 /// Takes the lock of a data directory, which is made if it is missing.
-fn lock(dir: &DataDir) -> Result<File, OpenError> {
-    let failed = |error: io::Error| unusable(dir.lock.clone(), error);
-    dir.create().map_err(|error| unusable(dir.root.clone(), error))?;
-    let file = FileOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&dir.lock)
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { dir: dir.root.clone() }),
-        Err(TryLockError::Error(error)) => Err(failed(error)),
-    }
+fn lock(dir: &DataDir) -> Result<DirLock, OpenError> {
+    DirLock::take(dir).map_err(|error| match error {
+        LockError::Taken => OpenError::InUse { dir: dir.root.clone() },
+        LockError::Io(error) => unusable(dir.lock.clone(), error),
+    })
 }
 
 async fn last_recorded_at(log: &Log, head: Position) -> Result<Timestamp, StoreError> {

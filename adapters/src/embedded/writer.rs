@@ -1,6 +1,6 @@
 //! Appending: one batch at a time, and what must be known for that.
 
-use std::{collections::HashSet, fs::File, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use hakken_commands::store::{Append, Appended, Imported, MAX_CONFLICT_EVENTS, StoreError};
 use hakken_domain::{
@@ -10,6 +10,7 @@ use hakken_domain::{
 
 use super::{Reads, log};
 use crate::{
+    data_dir::DirLock,
     fault::{fatal, unavailable},
     live::LiveFeed,
     plan::{Plan, Planned, follow_on, plan},
@@ -28,11 +29,11 @@ pub(super) struct Writer {
     /// is not known.
     under_way: bool,
     /// Held as long as this process may write.
-    lock: Option<File>,
+    lock: Option<DirLock>,
 }
 
 impl Writer {
-    pub(super) fn new(head: Position, last_recorded_at: Timestamp, lock: File) -> Self {
+    pub(super) fn new(head: Position, last_recorded_at: Timestamp, lock: DirLock) -> Self {
         Self { head, last_recorded_at, failed: None, under_way: false, lock: Some(lock) }
     }
 

@@ -9,7 +9,7 @@ use std::{
     path::PathBuf,
 };
 
-use crate::data_dir::{DataDir, sync_dir};
+use crate::data_dir::{DataDir, DirLock, LockError, sync_dir};
 
 const BYTES: usize = 32;
 const CHECK_BYTES: usize = 4;
@@ -149,10 +149,9 @@ impl EngineSecret {
     /// The file appears whole or not at all, whenever the machine stops. Of two processes that
     /// start at once only one makes it.
     fn create(self, dir: &DataDir) -> io::Result<Self> {
-        dir.create()?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&dir.lock)?;
-        lock.try_lock().map_err(|_| {
-            io::Error::new(io::ErrorKind::WouldBlock, "another process uses the data directory")
+        let _lock = DirLock::take(dir).map_err(|error| match error {
+            LockError::Io(error) => error,
+            LockError::Taken => io::Error::new(io::ErrorKind::WouldBlock, error),
         })?;
         if dir.secret.exists() {
             return Err(io::Error::from(io::ErrorKind::AlreadyExists));
@@ -218,8 +217,7 @@ mod tests {
     fn of_two_first_starts_only_one_makes_a_secret() {
         let temp = tempfile::tempdir().unwrap();
         let dir = DataDir::at(temp.path());
-        let other = File::create(&dir.lock).unwrap();
-        other.try_lock().unwrap();
+        let other = DirLock::take(&dir).unwrap();
         let error = EngineSecret::open(&dir).unwrap_err();
         assert!(matches!(error, SecretError::Uncreatable { .. }));
         assert!(error.to_string().contains("another process"), "{error}");

@@ -1,10 +1,8 @@
 //! The store that takes the history.
 
-use std::fs::File;
-
 use anyhow::{Context, Result, bail};
 use hakken_adapters::{
-    data_dir::DataDir,
+    data_dir::{DataDir, DirLock},
     embedded::{EmbeddedStore, OpenOptions},
     eventstoredb::EventStoreDb,
     postgres::{OpenError, PostgresStore},
@@ -21,9 +19,9 @@ pub enum Target {
     /// In a data directory.
     Embedded(EmbeddedStore),
     /// In a database.
-    Postgres(PostgresStore, File),
+    Postgres(PostgresStore, DirLock),
     /// In an EventStoreDB.
-    EventStoreDb(EventStoreDb, File),
+    EventStoreDb(EventStoreDb, DirLock),
 }
 
 impl Target {
