@@ -83,11 +83,15 @@ fn a_plan_whose_seats_crowd_takes_hardly_longer_than_one_whose_seats_stand_in_ro
         true => (at % 80 * 1_000, at / 80 * 1_000),
         false => (40_300 + at % 71, 20_300 + at / 71 % 113),
     }));
+    // The best of several: a machine that does something else meanwhile takes longer.
     let took = |plan: &[u8]| {
-        let begun = std::time::Instant::now();
-        let map = seating::parse(plan, &ImportOptions::default()).expect("a good plan");
-        assert_eq!(map.seats().count(), SEATS);
-        begun.elapsed()
+        let once = |_| {
+            let begun = std::time::Instant::now();
+            let map = seating::parse(plan, &ImportOptions::default()).expect("a good plan");
+            assert_eq!(map.seats().count(), SEATS);
+            begun.elapsed()
+        };
+        (0..3).map(once).min().expect("three times")
     };
     let (rows, crowd) = (took(&rows), took(&crowd));
     assert!(crowd < rows * 8 + std::time::Duration::from_millis(200), "{crowd:?} against {rows:?}");

@@ -313,9 +313,9 @@ async fn a_reservation_is_fetched_once_and_belongs_to_its_key() {
 #[tokio::test]
 async fn bounds_end_a_stream_each_in_its_own_words() {
     let limits = LiveLimits {
-        greeting: Duration::from_millis(300),
+        greeting: Duration::from_millis(1_500),
         heartbeat: Duration::from_millis(50),
-        idle: Duration::from_millis(300),
+        idle: Duration::from_millis(1_500),
         operations: 1,
         ..LiveLimits::default()
     };
@@ -324,7 +324,7 @@ async fn bounds_end_a_stream_each_in_its_own_words() {
     let reader = Reader::new(&stage, &tenant.auditor).await;
     // Not fetched.
     let token = reader.reserve().await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    tokio::time::sleep(2 * limits.greeting).await;
     assert_eq!(reader.fetch(&token).await.status(), 404);
     // Nothing asked.
     let token = reader.reserve().await;

@@ -28,7 +28,7 @@ const FEED: &str = "subscription($after: Position!) { events(after: $after) { po
 /// How often the reader is cut off.
 const CUTS: usize = 60;
 /// So long nothing comes, although there is more: it was lost.
-const LOST: Duration = Duration::from_secs(2);
+const LOST: Duration = Duration::from_secs(10);
 
 /// A feed that takes up again one event too late, or too early.
 struct Amiss {
