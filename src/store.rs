@@ -231,8 +231,8 @@ pub fn check_of_bytes(secret: &[u8; 32]) -> Fingerprint {
 pub fn lock(dir: &DataDir) -> Result<DirLock> {
     DirLock::take(dir).map_err(|error| match error {
         LockError::Taken => OpenError::InUse { dir: dir.root.clone() }.into(),
-        LockError::Io(error) => {
-            anyhow::Error::new(error).context(format!("{} cannot be used", dir.root.display()))
+        LockError::Io { path, source } => {
+            anyhow::Error::new(source).context(format!("{} cannot be used", path.display()))
         }
     })
 }

@@ -70,21 +70,28 @@ pub enum LockError {
     /// Somebody has it.
     #[error("another process uses the data directory")]
     Taken,
-    /// Its file cannot be used.
-    #[error(transparent)]
-    Io(#[from] io::Error),
+    /// It, or its file, cannot be made or used.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which of them.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
 }
 
 impl DirLock {
     /// Takes a directory, which is made if it does not exist.
     pub fn take(dir: &DataDir) -> Result<Self, LockError> {
-        dir.create()?;
+        let failed = |path: &Path, source| LockError::Io { path: path.to_owned(), source };
+        dir.create().map_err(|error| failed(&dir.root, error))?;
         let mut options = OpenOptions::new();
-        let file = options.create(true).truncate(false).write(true).open(&dir.lock)?;
+        let file = options.create(true).truncate(false).write(true).open(&dir.lock);
+        let file = file.map_err(|error| failed(&dir.lock, error))?;
         match file.try_lock() {
             Ok(()) => Ok(Self(file)),
             Err(TryLockError::WouldBlock) => Err(LockError::Taken),
-            Err(TryLockError::Error(error)) => Err(error.into()),
+            Err(TryLockError::Error(error)) => Err(failed(&dir.lock, error)),
         }
     }
 }
@@ -113,6 +120,20 @@ mod tests {
         assert!(matches!(DirLock::take(&dir), Err(LockError::Taken)));
         drop(owner);
         DirLock::take(&dir).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let temp = tempfile::tempdir().unwrap();
+        let file = temp.path().join("letter.txt");
+        fs::write(&file, "dear").unwrap();
+        let below = DataDir::at(file.join("data"));
+        let refused = DirLock::take(&below).unwrap_err();
+        assert!(matches!(refused, LockError::Io { path, .. } if path == below.root));
+        let dir = DataDir::at(temp.path());
+        fs::create_dir(&dir.lock).unwrap();
+        let refused = DirLock::take(&dir).unwrap_err();
+        assert!(matches!(refused, LockError::Io { path, .. } if path == dir.lock));
     }
 
     #[test]

@@ -191,10 +191,9 @@ impl BackupWriter {
 }
 
 fn lock(dir: &Path) -> Result<DirLock, BackupError> {
-    let place = DataDir::at(dir);
-    DirLock::take(&place).map_err(|error| match error {
+    DirLock::take(&DataDir::at(dir)).map_err(|error| match error {
         LockError::Taken => BackupError::InUse { dir: dir.to_owned() },
-        LockError::Io(error) => BackupError::io(&place.lock, error),
+        LockError::Io { path, source } => BackupError::io(&path, source),
     })
 }
 

@@ -191,7 +191,7 @@ fn derived_failed(dir: &DataDir, file: &Path, error: DerivedOpenError) -> OpenEr
 fn lock(dir: &DataDir) -> Result<DirLock, OpenError> {
     DirLock::take(dir).map_err(|error| match error {
         LockError::Taken => OpenError::InUse { dir: dir.root.clone() },
-        LockError::Io(error) => unusable(dir.lock.clone(), error),
+        LockError::Io { path, source } => unusable(path, source),
     })
 }
 

@@ -150,7 +150,7 @@ impl EngineSecret {
     /// start at once only one makes it.
     fn create(self, dir: &DataDir) -> io::Result<Self> {
         let _lock = DirLock::take(dir).map_err(|error| match error {
-            LockError::Io(error) => error,
+            LockError::Io { source, .. } => source,
             LockError::Taken => io::Error::new(io::ErrorKind::WouldBlock, error),
         })?;
         if dir.secret.exists() {

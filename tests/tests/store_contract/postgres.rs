@@ -529,7 +529,7 @@ async fn a_process_that_no_longer_waits_for_its_turn_holds_up_nobody() {
     written(&answer[0]);
     for (n, store) in [(2, &two), (3, &one)] {
         let append = append_surely(store, append(stream(n), 0, ["b"]));
-        timeout(PATIENCE, append).await.expect("it goes on");
+        timeout(Duration::from_secs(5), append).await.expect("it goes on");
     }
 }
 
@@ -542,7 +542,7 @@ async fn who_stands_still_in_a_turn_loses_it() {
     let turn = one.turn(vec![(stream(1), 0)]).expect("it gives turns").await.unwrap();
     let began = tokio::time::Instant::now();
     append_surely(&two, append(stream(2), 0, ["a"])).await;
-    assert!(began.elapsed() < Duration::from_secs(10), "after {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(5), "after {:?}", began.elapsed());
     let late = turn.append(vec![append(stream(1), 0, ["late"])], at(0)).await;
     assert_eq!(late.unwrap_err().kind, StoreErrorKind::Unavailable);
     append_surely(&one, append(stream(1), 0, ["b"])).await;
